@@ -1,0 +1,64 @@
+/**
+ * @file Errors that a user can act on.
+ *
+ * Every message begins with the function or file at fault, gives the bad value, and ends with the remedy. `exitCode`
+ * is what the command line ends with: 2 for input that was refused before work began, 1 for work that failed.
+ */
+
+/** What went wrong, as a stable name for programs; the message is for people. */
+export type ErrorCode =
+  | "bad-config"
+  | "bad-input"
+  | "bad-model"
+  | "bad-reward"
+  | "bad-batch"
+  | "unknown-recipe"
+  | "out-of-memory"
+  | "io"
+  | "not-finite"
+  | "not-exact"
+  | "device"
+  | "interrupted";
+
+export class CohortError extends Error {
+  readonly code: ErrorCode;
+  readonly exitCode: 1 | 2;
+
+  /**
+   * @param message one sentence: where, the bad value, why it is refused
+   * @param remedy one sentence: what to do about it
+   */
+  constructor(code: ErrorCode, message: string, remedy = "", options: { cause?: unknown; exitCode?: 1 | 2 } = {}) {
+    super(remedy ? `${message} — ${remedy}` : message, { cause: options.cause });
+    this.name = "CohortError";
+    this.code = code;
+    this.exitCode = options.exitCode ?? (code.startsWith("bad-") || code === "unknown-recipe" ? 2 : 1);
+  }
+}
+
+/** Damerau-free Levenshtein distance; short strings only. */
+function distance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      row[j] = Math.min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    previous = row;
+  }
+  return previous[b.length];
+}
+
+/** The candidate nearest to a misspelt name, or undefined where none is near. */
+export function nearest(name: string, candidates: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let least = Math.max(2, Math.floor(name.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const d = distance(name.toLowerCase(), candidate.toLowerCase());
+    if (d < least) {
+      least = d;
+      best = candidate;
+    }
+  }
+  return best;
+}
