@@ -1,0 +1,99 @@
+import { describe, expect, test } from "vitest";
+import { CohortError } from "../core/errors.ts";
+import { dryRun, type RewardFunction, runRewards, type Sample } from "../core/rewards/index.ts";
+
+const samples: Sample[] = ["a", "bb", "ccc"].map((completion) => ({
+  prompt: "p",
+  completion,
+  completionIds: [1],
+  row: { prompt: "p" },
+}));
+const spec = (name: string, fn: RewardFunction, weight = 1) => ({ name, fn, weight });
+
+test("sync and async functions are weighted, null is left out", async () => {
+  const result = await runRewards(
+    [
+      spec("length", (s) => s.completion.length, 2),
+      spec("odd", async (s) => (s.completion.length % 2 ? 10 : null)),
+      spec("never", () => null),
+    ],
+    samples,
+  );
+  expect([...result.total]).toEqual([12, 4, 16]);
+  expect([...result.rewards.odd]).toEqual([10, Number.NaN, 10]);
+  expect(result.scored).toEqual([true, true, true]);
+});
+
+test("a sample that no function scores is marked", async () => {
+  const result = await runRewards([spec("short", (s) => (s.completion.length < 3 ? 1 : null))], samples);
+  expect(result.scored).toEqual([true, true, false]);
+  expect(result.total[2]).toBe(0);
+});
+
+test("at most `concurrency` calls are in flight, and order of settling changes nothing", async () => {
+  let flying = 0;
+  let most = 0;
+  const fn: RewardFunction = async (s) => {
+    most = Math.max(most, ++flying);
+    for (let i = 0; i < 10 - s.completion.length; i++) await null;
+    flying--;
+    return s.completion.length;
+  };
+  const many = Array.from({ length: 20 }, (_, i) => ({ ...samples[0], completion: "x".repeat(i % 7) }));
+  const result = await runRewards([spec("r", fn)], many, { concurrency: 3 });
+  expect(most).toBe(3);
+  expect([...result.total]).toEqual(many.map((s) => s.completion.length));
+});
+
+describe("refuses, naming function, sample, value and remedy", () => {
+  test.each([
+    ["NaN", () => Number.NaN, /returned NaN/],
+    ["Infinity", () => Number.POSITIVE_INFINITY, /returned Infinity/],
+    ["undefined", () => undefined, /returned undefined/],
+    ["a list", () => [1, 2, 3], /returned \[1,2,3\]/],
+    ["text", () => "1", /returned "1"/],
+    ["a boolean", () => true, /returned true/],
+    [
+      "a throw",
+      () => {
+        throw new Error("no such word");
+      },
+      /the function threw "no such word"/,
+    ],
+    ["a rejection", () => Promise.reject(new Error("offline")), /the function threw "offline"/],
+  ])("%s", async (_, bad, message) => {
+    const fn = ((s: Sample) => (s.completion === "bb" ? bad() : 1)) as RewardFunction;
+    const failure = await runRewards([spec("mine", fn)], samples).catch((e) => e);
+    expect(failure).toBeInstanceOf(CohortError);
+    expect(failure.code).toBe("bad-reward");
+    expect(failure.message).toMatch(/^reward "mine", sample 1, completion "bb": /);
+    expect(failure.message).toMatch(message);
+    expect(failure.message).toMatch(/ — (return|catch)/);
+  });
+
+  test("long completions are cut at 80 characters", async () => {
+    const long = [{ ...samples[0], completion: "z".repeat(200) }];
+    const failure = await runRewards([spec("r", () => Number.NaN)], long).catch((e) => e);
+    expect(failure.message).toContain(`"${"z".repeat(80)}…"`);
+    expect(failure.message).not.toContain("z".repeat(81));
+  });
+
+  test("the first bad sample is the one named, though a later one fails sooner", async () => {
+    const fn: RewardFunction = async (s) => {
+      if (s.completion === "a") for (let i = 0; i < 20; i++) await null;
+      return Number.NaN;
+    };
+    const failure = await runRewards([spec("r", fn)], samples).catch((e) => e);
+    expect(failure.message).toContain("sample 0");
+  });
+
+  test("no function, two of one name, a weight that is no number", async () => {
+    await expect(runRewards([], samples)).rejects.toThrow(/no reward function/);
+    await expect(runRewards([spec("r", () => 1), spec("r", () => 1)], samples)).rejects.toThrow(/two reward functions/);
+    await expect(runRewards([spec("r", () => 1, Number.NaN)], samples)).rejects.toThrow(/weight of "r" is NaN/);
+  });
+
+  test("a dry run in which nothing applies", async () => {
+    await expect(dryRun([spec("r", () => null)], samples)).rejects.toThrow(/returned null for all 3 samples/);
+  });
+});
