@@ -8,6 +8,7 @@
 import { CohortError } from "../errors.ts";
 import { readText, type Storage } from "../host.ts";
 import { joinPath } from "../storage.ts";
+import { parseJsonObject } from "./checks.ts";
 import { decodeFloats, dtypeBytes, encodeFloats, firstNonFinite, isFloatDtype } from "./dtype.ts";
 
 /** One tensor of a file, as its header describes it. */
@@ -48,27 +49,6 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
-}
-
-/** Parses the JSON that a model's file should hold; the error names the file. */
-export function parseJsonObject(text: string, path: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new CohortError(
-      "bad-model",
-      `${path}: not JSON (${(error as Error).message})`,
-      "download or copy the file again",
-      {
-        cause: error,
-      },
-    );
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new CohortError("bad-model", `${path}: expected a JSON object`, "download or copy the file again");
-  }
-  return value as Record<string, unknown>;
 }
 
 /**

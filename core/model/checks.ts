@@ -1,0 +1,27 @@
+/**
+ * @file Checks that several readers of a model's files share.
+ */
+import { CohortError } from "../errors.ts";
+
+/** The JSON object that a model's file should hold. @throws CohortError "bad-model" that names the file */
+export function parseJsonObject(text: string, path: string): Record<string, unknown> {
+  const remedy = "download or copy the file again";
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new CohortError("bad-model", `${path}: not JSON (${(error as Error).message})`, remedy, { cause: error });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new CohortError("bad-model", `${path}: expected a JSON object`, remedy);
+  }
+  return value as Record<string, unknown>;
+}
+
+/** The ids as a list of whole numbers from 0. @throws CohortError "bad-input" with the first that is not one */
+export function checkIds(ids: ArrayLike<number>, where: string): number[] {
+  const list = Array.from(ids);
+  const wrong = list.find((id) => !Number.isSafeInteger(id) || id < 0);
+  if (wrong === undefined) return list;
+  throw new CohortError("bad-input", `${where}: ${wrong} is no token id`, "pass whole numbers from 0");
+}
