@@ -16,6 +16,7 @@ const causes: Record<string, [cause: string, remedy: string]> = {
   EPERM: ["operation not permitted", "choose a path you may read and write, or change its permissions"],
   EISDIR: ["it is a folder, not a file", "name a file in it"],
   ENOTDIR: ["a part of the path is a file, not a folder", "choose another path"],
+  EEXIST: ["a part of the path is a file, not a folder", "choose another path"],
   ENOSPC: ["the disk is full", "free some space and start again; what was there before is unchanged"],
   EDQUOT: ["the disk quota is used up", "free some space and start again; what was there before is unchanged"],
   EROFS: ["the file system is read-only", "choose a folder on another file system"],
@@ -83,7 +84,7 @@ export function nodeStorage(root = "."): Storage {
       const target = at(path);
       await mkdir(dirname(target), { recursive: true });
       const name = temporary(target);
-      const file = await open(name, "wx");
+      const file = await open(name, "w");
       try {
         try {
           await fill(file);

@@ -213,17 +213,18 @@ export async function writeSafetensors(
   metadata: Record<string, string> = { format: "pt" },
 ): Promise<void> {
   const ordered = orderTensors(sources);
-  const header: Record<string, unknown> = { __metadata__: metadata };
+  // A map, for a plain object would take a tensor named "__proto__" as its prototype.
+  const header = new Map<string, unknown>([["__metadata__", metadata]]);
   let end = 0;
   for (const source of ordered) {
-    if (Object.hasOwn(header, source.name)) {
+    if (header.has(source.name)) {
       throw new CohortError("bad-input", `writeSafetensors: two tensors are named "${source.name}"`, "rename one");
     }
     const bytes = byteLengthOf(source);
-    header[source.name] = { dtype: source.dtype, shape: source.shape, data_offsets: [end, end + bytes] };
+    header.set(source.name, { dtype: source.dtype, shape: source.shape, data_offsets: [end, end + bytes] });
     end += bytes;
   }
-  const json = JSON.stringify(header);
+  const json = JSON.stringify(Object.fromEntries(header));
   const text = new TextEncoder().encode(json);
   const padded = text.length + ((8 - (text.length % 8)) % 8);
   const head = new Uint8Array(8 + padded).fill(0x20);
@@ -319,13 +320,13 @@ export async function writeWeights(
   }
   const number = (n: number) => String(n).padStart(5, "0");
   const files = shards.map((_, k) => `${base}-${number(k + 1)}-of-${number(shards.length)}.safetensors`);
-  const map: Record<string, string> = {};
+  const map: [name: string, file: string][] = [];
   for (const [k, shard] of shards.entries()) {
     await writeSafetensors(storage, joinPath(dir, files[k]), shard, metadata);
-    for (const source of shard) map[source.name] = files[k];
+    for (const source of shard) map.push([source.name, files[k]]);
   }
   const index = `${base}.safetensors.index.json`;
-  const sorted = Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const sorted = Object.fromEntries(map.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
   const text = JSON.stringify({ metadata: { total_size: total }, weight_map: sorted }, null, 2);
   await storage.write(joinPath(dir, index), `${text}\n`);
   return [...files, index];

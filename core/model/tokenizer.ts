@@ -49,6 +49,22 @@ export interface Tokenizer {
   files(): Record<string, string>;
 }
 
+/**
+ * The text of `ids` as it follows `prefix`. Decoded alone, a continuation would lose its leading space under
+ * SentencePiece-like tokenizers, which strip the first one of a text.
+ */
+export function decodeContinuation(
+  tokenizer: Tokenizer,
+  prefix: ArrayLike<number>,
+  ids: ArrayLike<number>,
+  options: { skipSpecial?: boolean } = {},
+): string {
+  const before = tokenizer.decode(prefix, options);
+  const whole = tokenizer.decode([...Array.from(prefix), ...Array.from(ids)], options);
+  // A character whose bytes are split between the two reads differently in the whole.
+  return whole.startsWith(before) ? whole.slice(before.length) : tokenizer.decode(ids, options);
+}
+
 /** Name of the file of a tokenizer that is not Hugging Face's. */
 export const ownTokenizerFile = "cohort-tokenizer.json";
 const huggingFaceFile = "tokenizer.json";
