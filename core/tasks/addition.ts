@@ -1,6 +1,6 @@
 /** @file Addition of two whole numbers with a given number of digits. */
 
-import { drawing, readParameters, type Task, textRewards } from "./task.ts";
+import { drawing, readParameters, rightByReward, type Task, textRewards } from "./task.ts";
 
 /** @param given {digits: of each summand, 1–7; reversed: 1 writes the sum's last digit first, so that carries run forwards} */
 export function addition(given: Record<string, unknown> = {}): Task {
@@ -29,6 +29,7 @@ export function addition(given: Record<string, unknown> = {}): Task {
     }),
     reward: (sample) => Number(sample.completion === want(sample.row)),
     supervised: want,
+    isRight: rightByReward,
     answer: (completion) => completion,
   };
 }

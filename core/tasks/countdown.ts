@@ -5,7 +5,7 @@
 
 import { evaluateArithmetic, usesExactly } from "../rewards/arithmetic.ts";
 import type { RewardSpec, Row, Sample } from "../rewards/reward.ts";
-import { drawing, readParameters, type Task } from "./task.ts";
+import { drawing, readParameters, rightByReward, type Task } from "./task.ts";
 
 /** @param given {numbers: how many, 2–4; max: the largest, 2–99; target: the largest target, 5–999; division: 1 allows ÷} */
 export function countdown(given: Record<string, unknown> = {}): Task {
@@ -52,6 +52,7 @@ export function countdown(given: Record<string, unknown> = {}): Task {
     }),
     reward: correct,
     supervised: (row) => solve(row.numbers as number[], Number(row.target), operators) ?? "",
+    isRight: rightByReward,
     answer: (completion) => {
       const found = evaluateArithmetic(completion);
       return found ? `${found.value.numerator}/${found.value.denominator}` : completion;

@@ -7,7 +7,7 @@ import { reverse } from "./reverse.ts";
 import { sort } from "./sort.ts";
 import type { Task } from "./task.ts";
 
-export type { Split, Task } from "./task.ts";
+export type { Split, Task, TaskSource } from "./task.ts";
 
 const factories: Record<string, (parameters: Record<string, unknown>) => Task> = { addition, countdown, reverse, sort };
 

@@ -1,6 +1,6 @@
 /** @file Text reversal: a word in, the word read backwards out. */
 
-import { drawing, readParameters, type Task, textRewards } from "./task.ts";
+import { drawing, readParameters, rightByReward, type Task, textRewards } from "./task.ts";
 
 /** @param given {length: letters in a word, 2–32; letters: 2–26 different letters, "a" upwards} */
 export function reverse(given: Record<string, unknown> = {}): Task {
@@ -24,6 +24,7 @@ export function reverse(given: Record<string, unknown> = {}): Task {
     }),
     reward: (sample) => Number(sample.completion === want(sample.row)),
     supervised: want,
+    isRight: rightByReward,
     answer: (completion) => completion,
   };
 }

@@ -1,6 +1,6 @@
 /** @file Sorting: digits in, the same digits in ascending order out. */
 
-import { drawing, readParameters, type Task, textRewards } from "./task.ts";
+import { drawing, readParameters, rightByReward, type Task, textRewards } from "./task.ts";
 
 /** @param given {length: digits to sort, 2–32; values: 2–10 different digits, "0" upwards} */
 export function sort(given: Record<string, unknown> = {}): Task {
@@ -24,6 +24,7 @@ export function sort(given: Record<string, unknown> = {}): Task {
     }),
     reward: (sample) => Number(sample.completion === want(sample.row)),
     supervised: want,
+    isRight: rightByReward,
     answer: (completion) => completion,
   };
 }

@@ -11,8 +11,28 @@ import { hashText, Stream, streams } from "../rng.ts";
 
 export type Split = "train" | "heldout";
 
-export interface Task {
+/** Where prompts and rewards come from: what the trainer needs of a built-in task or of the user's own files. */
+export interface TaskSource {
   readonly name: string;
+  /** the rewards of training */
+  readonly rewards: readonly RewardSpec[];
+  /**
+   * Rows start, start + 1, … of the endless sequence of a split under a seed; row k does not depend on n or start.
+   * Held-out rows of one call are distinct, and fewer than n where there are fewer.
+   * @throws CohortError("bad-config") where the split has no problem at all
+   */
+  prompts(split: Split, n: number, seed: number, start?: number): Row[];
+  /** whether a completion counts as right in pass@k, from its rewards by name and their weighted sum */
+  isRight(scores: Readonly<Record<string, number>>, total: number): boolean;
+  /** ends a completion, where the model has no token that does */
+  readonly stopCharacter?: string;
+  /** a right completion, without the stop character: an example for the warm start */
+  supervised?(row: Row): string;
+  /** the answer that a completion stands for; equal answers vote together in maj@k */
+  answer?(completion: string): string;
+}
+
+export interface Task extends TaskSource {
   /** one sentence for people, with an example */
   readonly describe: string;
   /** every character of prompts and completions, for a character tokenizer; the stop character among them */
@@ -23,21 +43,16 @@ export interface Task {
   readonly maxPromptTokens: number;
   /** longest right completion with its stop character, in characters */
   readonly maxCompletionTokens: number;
-  /** the rewards of training: `correct` first, then what shaping adds */
+  /** `correct` first, then what shaping adds */
   readonly rewards: readonly RewardSpec[];
-  /**
-   * Rows start, start + 1, … of the endless sequence of a split under a seed; row k does not depend on n or start.
-   * Held-out rows of one call are distinct, and fewer than n where the task has fewer problems.
-   * @throws CohortError("bad-config") where the split has no problem at all
-   */
-  prompts(split: Split, n: number, seed: number, start?: number): Row[];
   /** 1 where the completion is exactly right, else 0 */
   reward(sample: Sample): number;
-  /** a right completion, without the stop character: an example for the warm start */
   supervised(row: Row): string;
-  /** the answer that a completion stands for; equal answers vote together in maj@k */
   answer(completion: string): string;
 }
+
+/** Right is what `correct` says, whatever shaping adds. */
+export const rightByReward: TaskSource["isRight"] = (scores) => scores.correct === 1;
 
 /** A problem before it is a row; problems that differ only in a way that does not matter share one key. */
 export interface Problem {

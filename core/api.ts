@@ -1,0 +1,111 @@
+/** @file The seam between the command line (or another app) and an engine: what a host implements. */
+
+import type { Derived, TrainConfig } from "./config.ts";
+import type { EvalResult } from "./evaluate.ts";
+import type { StepMetrics } from "./log.ts";
+
+/** What is known when a run starts. */
+export interface RunInfo {
+  /** run folder */
+  run: string;
+  config: TrainConfig;
+  derived: Derived;
+  /** where the model runs, for people: "wasm, 2 threads, relaxed SIMD" */
+  device: string;
+  parameters: number;
+  /** fewer than `parameters` with LoRA */
+  trainable: number;
+  /** expected peak memory, bytes */
+  memory?: number;
+  /** steps done before, where the run continues */
+  resumedAt?: number;
+}
+
+export interface TrainHooks {
+  /** finish the step, write a checkpoint, return with `interrupted` */
+  signal?: AbortSignal;
+  onStart?(info: RunInfo): void;
+  onWarmStart?(progress: { step: number; steps: number; loss: number }): void;
+  onStep?(metrics: StepMetrics): void;
+  onEval?(when: "before" | "after" | number, result: EvalResult): void;
+  onNote?(text: string): void;
+}
+
+export interface TrainResult {
+  /** 16 hexadecimal digits: the weights at the end */
+  digest: string;
+  /** steps done, those before a resume among them */
+  steps: number;
+  seconds: number;
+  /** mean reward of the first and of the last step */
+  reward: { first: number; last: number };
+  /** null where evaluation is off, or the run was interrupted before it */
+  eval: { before: EvalResult | null; after: EvalResult | null };
+  run: string;
+  interrupted: boolean;
+}
+
+/** Where and how exactly a model runs. */
+export interface DeviceOptions {
+  threads?: number | "auto";
+  backend?: "auto" | "wasm" | "webgpu";
+  precision?: 12 | 24 | "fast";
+}
+
+export interface SampleOptions extends DeviceOptions {
+  /** model directory */
+  model: string;
+  prompt: string;
+  n: number;
+  maxTokens: number;
+  /** 0: greedy */
+  temperature: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  seed: number;
+}
+
+export interface SampleResult {
+  /** the completion alone */
+  text: string;
+  /** the prompt's ids among them */
+  ids: number[];
+  /** of each generated id, nats */
+  logprob: number[];
+  finish: "stop" | "length";
+}
+
+export interface ScoreOptions extends DeviceOptions {
+  model: string;
+  /** ids, or a text for the model's tokenizer */
+  ids: number[] | string;
+  /** also the L2 norm of each parameter's gradient of the mean negative log-likelihood */
+  grad: boolean;
+}
+
+export interface ScoreResult {
+  /** n − 1 numbers for n ids, nats: logprob[k] is that of ids[k + 1] */
+  logprob: number[];
+  entropy: number[];
+  nll: number;
+  grad_l2?: Record<string, number>;
+}
+
+export interface DoctorResult {
+  adapters: { name: string; exact: boolean; failed: string[] }[];
+  /** the backend that "auto" takes here */
+  auto: string;
+  /** further lines for people: threads, SIMD, memory */
+  notes?: Record<string, string | number>;
+}
+
+export interface Engine {
+  train(config: TrainConfig, hooks: TrainHooks): Promise<TrainResult>;
+  /** @param checkpoint model directory to evaluate instead of the configuration's model */
+  evaluate(config: TrainConfig, options: { checkpoint?: string; onNote?(text: string): void }): Promise<EvalResult>;
+  sample(options: SampleOptions): AsyncIterable<SampleResult>;
+  score(options: ScoreOptions): Promise<ScoreResult>;
+  doctor(): Promise<DoctorResult>;
+  close(): Promise<void>;
+}

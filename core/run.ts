@@ -1,0 +1,263 @@
+/**
+ * @file The run folder: config.json, metrics.jsonl (one line a step), samples.jsonl, evaluations.jsonl,
+ * checkpoints/step-N/ and report.html.
+ *
+ * A checkpoint is complete or absent: it is written under another name and renamed. A resumed run drops the lines
+ * after its checkpoint, so that no step stands in a file twice.
+ */
+
+import { type TrainConfig, taskName } from "./config.ts";
+import { CohortError } from "./errors.ts";
+import type { EvalResult } from "./evaluate.ts";
+import { readText, type Storage } from "./host.ts";
+import { jsonLine, type StepMetrics } from "./log.ts";
+
+/** One line of samples.jsonl. */
+export interface SampleLine {
+  step: number;
+  /** "train" for a rollout, "before", "after" or "during" for an evaluation's completion */
+  when: string;
+  prompt: string;
+  completion: string;
+  reward: number | null;
+  [more: string]: unknown;
+}
+
+/** One line of evaluations.jsonl. */
+export interface EvaluationLine extends EvalResult {
+  step: number;
+  when: "before" | "during" | "after";
+}
+
+export interface Checkpoint {
+  /** steps done */
+  step: number;
+  dir: string;
+}
+
+const METRICS = "metrics.jsonl";
+const SAMPLES = "samples.jsonl";
+const EVALUATIONS = "evaluations.jsonl";
+const CHECKPOINTS = "checkpoints";
+
+/** Keys that may differ between a run and its continuation. */
+const FREE = new Set<string>([
+  "backend",
+  "checkpointEvery",
+  "evalEvery",
+  "evalPrompts",
+  "evalSamples",
+  "keepCheckpoints",
+  "microBatches",
+  "out",
+  "resume",
+  "steps",
+  "threads",
+]);
+
+/** The first free name among runs/<task>-<recipe>-<seed>, …-2, …-3. */
+export async function freeRunFolder(storage: Storage, config: TrainConfig): Promise<string> {
+  const name = `runs/${taskName(config)}-${config.recipe}-${config.seed}`;
+  for (let suffix = 1; ; suffix++) {
+    const dir = suffix === 1 ? name : `${name}-${suffix}`;
+    if (!(await storage.exists(dir))) return dir;
+  }
+}
+
+/** Lines of a JSON-lines file; a last line cut by a crash is left out. */
+export async function readLines<T>(storage: Storage, path: string): Promise<T[]> {
+  if (!(await storage.exists(path))) return [];
+  const lines = (await readText(storage, path)).split("\n");
+  const rows: T[] = [];
+  for (const [index, line] of lines.entries()) {
+    if (line === "") continue;
+    try {
+      rows.push(JSON.parse(line) as T);
+    } catch (cause) {
+      if (index === lines.length - 1) break;
+      throw new CohortError("io", `${path}, line ${index + 1}: not JSON`, "remove the line, or start a new run", {
+        cause,
+      });
+    }
+  }
+  return rows;
+}
+
+/** The complete checkpoints of a run folder, oldest first. */
+export async function listCheckpoints(storage: Storage, dir: string): Promise<Checkpoint[]> {
+  const folder = `${dir}/${CHECKPOINTS}`;
+  if (!(await storage.exists(folder))) return [];
+  return (await storage.list(folder))
+    .map((name) => /^step-(\d+)\/$/.exec(name))
+    .filter((match) => match !== null)
+    .map((match) => ({ step: Number(match[1]), dir: `${folder}/step-${match[1]}` }))
+    .sort((a, b) => a.step - b.step);
+}
+
+/** The configuration that a run folder was started with. */
+export async function readRunConfig(storage: Storage, dir: string): Promise<unknown> {
+  const path = `${dir}/config.json`;
+  if (!(await storage.exists(path))) {
+    throw new CohortError(
+      "bad-input",
+      `${dir}: no config.json, this is not a run folder`,
+      "name the folder that `cohort train` printed",
+    );
+  }
+  try {
+    return JSON.parse(await readText(storage, path));
+  } catch (cause) {
+    throw new CohortError("bad-input", `${path}: not JSON`, "restore it, or start a new run", { cause });
+  }
+}
+
+export class Run {
+  readonly dir: string;
+  readonly config: TrainConfig;
+  /** where a resumed run goes on from; null at a fresh start */
+  readonly resumed: Checkpoint | null;
+  readonly #storage: Storage;
+
+  constructor(storage: Storage, dir: string, config: TrainConfig, resumed: Checkpoint | null) {
+    this.#storage = storage;
+    this.dir = dir;
+    this.config = config;
+    this.resumed = resumed;
+  }
+
+  async appendMetrics(metrics: StepMetrics): Promise<void> {
+    await this.#storage.append(`${this.dir}/${METRICS}`, jsonLine(metrics));
+  }
+
+  async appendSamples(samples: readonly SampleLine[]): Promise<void> {
+    if (samples.length > 0) await this.#storage.append(`${this.dir}/${SAMPLES}`, samples.map(jsonLine).join(""));
+  }
+
+  async appendEvaluation(line: EvaluationLine): Promise<void> {
+    await this.#storage.append(`${this.dir}/${EVALUATIONS}`, jsonLine(line));
+  }
+
+  metrics(): Promise<StepMetrics[]> {
+    return readLines(this.#storage, `${this.dir}/${METRICS}`);
+  }
+
+  samples(): Promise<SampleLine[]> {
+    return readLines(this.#storage, `${this.dir}/${SAMPLES}`);
+  }
+
+  evaluations(): Promise<EvaluationLine[]> {
+    return readLines(this.#storage, `${this.dir}/${EVALUATIONS}`);
+  }
+
+  /**
+   * Writes checkpoints/step-N whole or not at all, then removes all but the newest `keepCheckpoints`.
+   * @param write fills the folder that it is given
+   */
+  async checkpoint(step: number, write: (dir: string) => Promise<void>): Promise<Checkpoint> {
+    const folder = `${this.dir}/${CHECKPOINTS}`;
+    const dir = `${folder}/step-${step}`;
+    const temporary = `${folder}/.writing-step-${step}`;
+    await this.#storage.remove(temporary);
+    try {
+      await write(temporary);
+      await this.#storage.rename(temporary, dir);
+    } catch (error) {
+      // What went wrong matters more than a left-over folder; the next checkpoint or start removes it.
+      await this.#storage.remove(temporary).catch(() => {});
+      throw error;
+    }
+    await this.#storage.write(`${folder}/latest`, `step-${step}\n`);
+    const all = await listCheckpoints(this.#storage, this.dir);
+    const older = all.filter((c) => c.step < step).slice(0, -(this.config.keepCheckpoints - 1) || undefined);
+    for (const old of older) await this.#storage.remove(old.dir);
+    return { step, dir };
+  }
+
+  async write(name: string, text: string): Promise<string> {
+    const path = `${this.dir}/${name}`;
+    await this.#storage.write(path, text);
+    return path;
+  }
+}
+
+/**
+ * Makes a run folder, or opens one to go on from its newest checkpoint (`config.resume`).
+ * @throws CohortError where the folder holds something and resume is off, cannot be written, or holds a run of
+ *   another configuration
+ */
+export async function openRun(storage: Storage, config: TrainConfig): Promise<Run> {
+  const dir = config.out ?? (await freeRunFolder(storage, config));
+  const names = (await storage.exists(dir)) ? await listOrRefuse(storage, dir) : [];
+  if (names.length > 0 && !config.resume) {
+    throw new CohortError(
+      "bad-input",
+      `run folder ${dir}: not empty (${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""})`,
+      "give another --out, or --resume to continue the run in it",
+    );
+  }
+  let resumed: Checkpoint | null = null;
+  if (names.length > 0) {
+    refuseOtherConfig(dir, (await readRunConfig(storage, dir)) as Record<string, unknown>, config);
+    resumed = (await listCheckpoints(storage, dir)).at(-1) ?? null;
+    for (const name of names.includes(`${CHECKPOINTS}/`) ? await storage.list(`${dir}/${CHECKPOINTS}`) : []) {
+      if (name.startsWith(".writing-")) await storage.remove(`${dir}/${CHECKPOINTS}/${name.replace(/\/$/, "")}`);
+    }
+    for (const file of [METRICS, SAMPLES, EVALUATIONS]) await dropAfter(storage, `${dir}/${file}`, resumed?.step ?? -1);
+  }
+  try {
+    await storage.write(`${dir}/config.json`, `${JSON.stringify({ ...config, out: null, resume: false }, null, 2)}\n`);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message.split(" — ")[0] : String(cause);
+    throw new CohortError("io", `run folder ${dir}: cannot be written: ${reason}`, "give another --out", { cause });
+  }
+  return new Run(storage, dir, { ...config, out: dir }, resumed);
+}
+
+async function listOrRefuse(storage: Storage, dir: string): Promise<string[]> {
+  try {
+    return await storage.list(dir);
+  } catch (cause) {
+    throw new CohortError("bad-input", `run folder ${dir}: not a folder that can be read`, "give another --out", {
+      cause,
+    });
+  }
+}
+
+/** Keeps the lines of steps up to `step`. */
+async function dropAfter(storage: Storage, path: string, step: number): Promise<void> {
+  if (!(await storage.exists(path))) return;
+  const lines = await readLines<{ step: number }>(storage, path);
+  await storage.write(
+    path,
+    lines
+      .filter((line) => line.step <= step)
+      .map(jsonLine)
+      .join(""),
+  );
+}
+
+/** JSON with sorted keys: equal values, equal text. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, v) =>
+    v && typeof v === "object" && !Array.isArray(v)
+      ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : v,
+  );
+}
+
+function refuseOtherConfig(dir: string, before: Record<string, unknown>, config: TrainConfig): void {
+  const now = config as unknown as Record<string, unknown>;
+  // A model directory may have moved; the sizes of a new model may not change.
+  const moved = typeof before.model === "string" && typeof now.model === "string";
+  const differ = Object.keys(now)
+    .filter((name) => !FREE.has(name) && !(name === "model" && moved))
+    .filter((name) => canonical(before[name]) !== canonical(now[name]))
+    .map((name) => `${name} was ${canonical(before[name])} and is ${canonical(now[name])}`);
+  if (differ.length > 0) {
+    throw new CohortError(
+      "bad-config",
+      `run folder ${dir}: cannot continue under another configuration: ${differ.join("; ")}`,
+      "set these back, or start a new run with another --out",
+    );
+  }
+}
