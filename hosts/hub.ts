@@ -52,7 +52,7 @@ export function isHubId(name: string): boolean {
  * model or file
  */
 export async function downloadModel(id: string, options: HubOptions = {}): Promise<string> {
-  const { revision = "main", cache = process.env.COHORT_CACHE ?? join(homedir(), ".cache", "cohort") } = options;
+  const { revision = "main", cache = process.env.COHORT_CACHE || join(homedir(), ".cache", "cohort") } = options;
   if (!isHubId(id)) {
     throw new CohortError("bad-config", `downloadModel: ${JSON.stringify(id)} is no hub id`, 'write it "owner/name"');
   }
@@ -110,7 +110,7 @@ async function fetchFile(
   if (await exists(target)) return true;
   const part = `${target}.part`;
   const tagFile = `${part}.etag`;
-  const endpoint = (options.endpoint ?? process.env.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/+$/, "");
+  const endpoint = (options.endpoint || process.env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
   const token = options.token ?? process.env.HF_TOKEN;
   const url = `${endpoint}/${id}/resolve/${encodeURIComponent(revision)}/${file}`;
 
@@ -137,7 +137,7 @@ async function fetchFile(
   }
   if (!response.ok || !response.body) {
     await response.body?.cancel();
-    throw refusal(where, response.status, url, token !== undefined);
+    throw refusal(where, response.status, url, Boolean(token));
   }
 
   const resumed =

@@ -232,7 +232,7 @@ function slidingWindow(read: Reader, layers: number): void {
   if (Array.isArray(types)) {
     const other = types.find((type) => type !== "full_attention");
     if (other !== undefined) problems.push(`"layer_types" has ${show(other)}, ${remedy}`);
-  } else if (read.flag("use_sliding_window", false) && (json.sliding_window ?? 4096) !== null) {
+  } else if (read.flag("use_sliding_window", false) && json.sliding_window !== null) {
     const from = read.number("max_window_layers", "a whole number", (n) => Number.isInteger(n) && n >= 0, 28);
     if (from < layers) problems.push(`"use_sliding_window" is true for layers from ${from}, ${remedy}`);
   }
