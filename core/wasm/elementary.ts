@@ -1,0 +1,129 @@
+/**
+ * Elementary functions from + − × , integer bit work, floor and compares alone, in the same order of operations as
+ * shaders/elementary.wgsl. Errors are measured against f64 by test/elementary.test.ts, which fails if they grow.
+ */
+
+/** e^x. Arguments below −86 give 0, above 88 count as 88. Max error 1.3 ulp on [−86, 88]. After Cephes expf. */
+// @ts-ignore: decorator
+@inline
+export function exp4(x: v128): v128 {
+  const c = f32x4.min(f32x4.max(x, f32x4.splat(-86)), f32x4.splat(88));
+  const n = f32x4.floor(f32x4.add(f32x4.mul(c, f32x4.splat(1.44269504)), f32x4.splat(0.5)));
+  let r = f32x4.sub(c, f32x4.mul(n, f32x4.splat(0.693359375)));
+  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
+  let p = f32x4.splat(1.9875691500e-4);
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.3981999507e-3));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
+  p = f32x4.add(f32x4.mul(f32x4.mul(p, r), r), r);
+  p = f32x4.add(p, f32x4.splat(1));
+  const scale = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return v128.and(f32x4.mul(p, scale), f32x4.ge(x, f32x4.splat(-86)));
+}
+
+// @ts-ignore: decorator
+@inline
+export function exp1(x: f32): f32 {
+  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);
+}
+
+/** Natural logarithm of a positive normal number. Max error 1 ulp (0.6e-7 absolute near 1). After Cephes logf. */
+export function log1(x: f32): f32 {
+  const bits = reinterpret<u32>(x);
+  // x = m · 2^e with m in [√½, √2)
+  const shifted = bits - 0x3f3504f3;
+  const e = <f32>(<i32>shifted >> 23);
+  const m = reinterpret<f32>((shifted & 0x007fffff) + 0x3f3504f3);
+  const r: f32 = m - 1;
+  const z: f32 = r * r;
+  let p: f32 = 7.0376836292e-2;
+  p = p * r + <f32>-1.1514610310e-1;
+  p = p * r + <f32>1.1676998740e-1;
+  p = p * r + <f32>-1.2420140846e-1;
+  p = p * r + <f32>1.4249322787e-1;
+  p = p * r + <f32>-1.6668057665e-1;
+  p = p * r + <f32>2.0000714765e-1;
+  p = p * r + <f32>-2.4999993993e-1;
+  p = p * r + <f32>3.3333331174e-1;
+  p = p * r;
+  p = p * z;
+  p = p + e * <f32>-2.12194440e-4;
+  p = p - z * <f32>0.5;
+  return r + p + e * <f32>0.693359375;
+}
+
+/** 1/x of a normal number of either sign with |x| in [2^-100, 2^100]. Max error 1 ulp. Magic guess, four Newton steps. */
+// @ts-ignore: decorator
+@inline
+export function rcp4(x: v128): v128 {
+  let y = i32x4.sub(i32x4.splat(0x7ef311c7), x);
+  y = f32x4.mul(y, f32x4.sub(f32x4.splat(2), f32x4.mul(x, y)));
+  y = f32x4.mul(y, f32x4.sub(f32x4.splat(2), f32x4.mul(x, y)));
+  y = f32x4.mul(y, f32x4.sub(f32x4.splat(2), f32x4.mul(x, y)));
+  // The last step in the form y + y(1 − xy) loses fewer bits.
+  return f32x4.add(y, f32x4.mul(y, f32x4.sub(f32x4.splat(1), f32x4.mul(x, y))));
+}
+
+// @ts-ignore: decorator
+@inline
+export function rcp1(x: f32): f32 {
+  return f32x4.extract_lane(rcp4(f32x4.splat(x)), 0);
+}
+
+/** 1/√x of a positive number in [2^-100, 2^100]. Max error 2 ulp. Magic guess, four Newton steps. */
+// @ts-ignore: decorator
+@inline
+export function rsqrt4(x: v128): v128 {
+  const half = f32x4.mul(x, f32x4.splat(0.5));
+  let y = i32x4.sub(i32x4.splat(0x5f3759df), i32x4.shr_u(x, 1));
+  y = f32x4.mul(y, f32x4.sub(f32x4.splat(1.5), f32x4.mul(f32x4.mul(half, y), y)));
+  y = f32x4.mul(y, f32x4.sub(f32x4.splat(1.5), f32x4.mul(f32x4.mul(half, y), y)));
+  y = f32x4.mul(y, f32x4.sub(f32x4.splat(1.5), f32x4.mul(f32x4.mul(half, y), y)));
+  return f32x4.add(y, f32x4.mul(y, f32x4.sub(f32x4.splat(0.5), f32x4.mul(f32x4.mul(half, y), y))));
+}
+
+// @ts-ignore: decorator
+@inline
+export function rsqrt1(x: f32): f32 {
+  return f32x4.extract_lane(rsqrt4(f32x4.splat(x)), 0);
+}
+
+/** √x for x = 0 or x in [2^-100, 2^100]. Max error 1 ulp: x·rsqrt(x), then one correction by the residual. */
+// @ts-ignore: decorator
+@inline
+export function sqrt4(x: v128): v128 {
+  const y = rsqrt4(x);
+  const s = f32x4.mul(x, y);
+  const c = f32x4.add(s, f32x4.mul(f32x4.mul(f32x4.splat(0.5), y), f32x4.sub(x, f32x4.mul(s, s))));
+  return v128.and(c, f32x4.gt(x, f32x4.splat(0)));
+}
+
+/** 1/(1 + e^−x); the exponent is clamped to 80, so that the result is never subnormal. Max error 3 ulp. */
+// @ts-ignore: decorator
+@inline
+export function sigmoid4(x: v128): v128 {
+  const e = exp4(f32x4.min(f32x4.neg(x), f32x4.splat(80)));
+  return rcp4(f32x4.add(e, f32x4.splat(1)));
+}
+
+/** Bench and test access: applies function `which` (0 exp, 1 log, 2 rcp, 3 rsqrt, 4 sqrt, 5 sigmoid) to n elements (n a multiple of 4). */
+export function elementary(out: usize, x: usize, n: i32, which: i32): void {
+  for (let i: usize = 0; i < <usize>n << 2; i += 16) {
+    const v = v128.load(x + i);
+    let y = v;
+    if (which == 0) y = exp4(v);
+    else if (which == 2) y = rcp4(v);
+    else if (which == 3) y = rsqrt4(v);
+    else if (which == 4) y = sqrt4(v);
+    else if (which == 5) y = sigmoid4(v);
+    else if (which == 1) {
+      y = f32x4.splat(log1(f32x4.extract_lane(v, 0)));
+      y = f32x4.replace_lane(y, 1, log1(f32x4.extract_lane(v, 1)));
+      y = f32x4.replace_lane(y, 2, log1(f32x4.extract_lane(v, 2)));
+      y = f32x4.replace_lane(y, 3, log1(f32x4.extract_lane(v, 3)));
+    }
+    v128.store(out + i, y);
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * C[m, n] = init + A[m, k] · B[k, n]: every dense product of the model, forward and backward.
+ *
+ * Order: each element of C is one accumulator, k ascending, starting from 0 (mode 0), from C (mode 1: this is what makes
+ * a split of a batch into micro-batches invisible) or from bias[n] (mode 2). Operands are rounded when packed (rule 1).
+ * A and B may lie either way round: of their two strides (in elements) at least one is 1.
+ * Blocks over k go through C in f32, which is the accumulator itself, so blocking changes no bit.
+ */
+import { packCols, packRows } from "./pack";
+import { MR, NR, panelBytes, tile, tileEdge } from "./tile";
+import { barrier, shareEnd, sharedScratch, shareStart, threadCount, threadScratch } from "./parallel";
+
+/** Inner elements a block: a right panel of 256 × 8 is 8 kB (16 kB split) and stays in the first-level cache. */
+export const KC: i32 = 256;
+/** Rows a block: the packed left block is 1 MB (2 MB split). */
+export const MC: i32 = 1024;
+
+export function matmul(
+  c: usize, a: usize, b: usize, bias: usize,
+  m: i32, n: i32, k: i32, aRow: i32, aK: i32, bK: i32, bCol: i32, ldc: i32, mode: i32, precision: i32,
+): void {
+  const split = precision == 24;
+  const shared = sharedScratch();
+  const own = threadScratch();
+  const rowBytes = <usize>ldc << 2;
+  if (mode == 2 || (mode == 0 && k == 0)) {
+    const end = shareEnd(m, 1);
+    for (let i = shareStart(m, 1); i < end; i++) {
+      if (mode == 2) memory.copy(c + <usize>i * rowBytes, bias, <usize>n << 2);
+      else memory.fill(c + <usize>i * rowBytes, 0, <usize>n << 2);
+    }
+    barrier();
+  }
+  const columns = (n + NR - 1) / NR;
+  // Few columns and many rows (LoRA, small heads): share the rows instead. Either way each element is one thread's.
+  const byColumn = columns >= 2 * threadCount();
+  for (let k0 = 0; k0 < k; k0 += KC) {
+    const kc = min(KC, k - k0);
+    const loadC = mode != 0 || k0 > 0;
+    const aPanel = panelBytes(MR, kc, split);
+    for (let m0 = 0; m0 < m; m0 += MC) {
+      const mc = min(MC, m - m0);
+      const rowsOfTiles = (mc + MR - 1) / MR;
+      const packEnd = shareEnd(rowsOfTiles, 1);
+      for (let t = shareStart(rowsOfTiles, 1); t < packEnd; t++) {
+        const i = m0 + t * MR;
+        const dst = shared + <usize>t * aPanel;
+        const rows = min(MR, m - i);
+        if (aK == 1) packRows(dst, a + (<usize>(i * aRow + k0) << 2), <usize>aRow << 2, rows, kc, MR, split);
+        else packCols(dst, a + (<usize>(k0 * aK + i) << 2), <usize>aK << 2, rows, kc, MR, split);
+      }
+      barrier();
+      const colStart = byColumn ? shareStart(columns, 1) : 0;
+      const colEnd = byColumn ? shareEnd(columns, 1) : columns;
+      const tileStart = byColumn ? 0 : shareStart(rowsOfTiles, 1);
+      const tileEnd = byColumn ? rowsOfTiles : shareEnd(rowsOfTiles, 1);
+      if (tileStart < tileEnd) {
+        for (let j = colStart; j < colEnd; j++) {
+          const col = j * NR;
+          const cols = min(NR, n - col);
+          if (bK == 1) packRows(own, b + (<usize>(col * bCol + k0) << 2), <usize>bCol << 2, cols, kc, NR, split);
+          else packCols(own, b + (<usize>(k0 * bK + col) << 2), <usize>bK << 2, cols, kc, NR, split);
+          const spare = own + panelBytes(NR, kc, split);
+          let at = c + <usize>(m0 + tileStart * MR) * rowBytes + (<usize>col << 2);
+          for (let t = tileStart; t < tileEnd; t++) {
+            const rows = min(MR, mc - t * MR);
+            const panel = shared + <usize>t * aPanel;
+            if (rows == MR && cols == NR) tile(at, rowBytes, panel, own, kc, loadC, split);
+            else tileEdge(at, rowBytes, panel, own, kc, loadC, split, rows, cols, spare);
+            at += <usize>MR * rowBytes;
+          }
+        }
+      }
+      barrier();
+    }
+  }
+}

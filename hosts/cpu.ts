@@ -1,0 +1,364 @@
+/**
+ * @file The WASM backend: kernels.wasm over one shared memory, on 1 … N threads. It is the standard that every other
+ * backend is compared with. Thin: memory management and a command list; all arithmetic is in core/wasm.
+ */
+import { checkArguments, type Device, type DeviceBuffer } from "../core/device.ts";
+import { CohortError } from "../core/errors.ts";
+import plain from "../core/generated/wasm-kernels.ts";
+import relaxed from "../core/generated/wasm-kernels-relaxed.ts";
+import { type KernelName, kernelNames, kernels } from "../core/kernels.ts";
+import type { HostMath } from "../core/math.ts";
+
+interface KernelExports extends HostMath {
+  configure(control: number, thread: number, threads: number): void;
+  run(program: number, count: number): void;
+  attention_scratch(keys: number, dim: number, precision: number): number;
+  rope_table(cos: number, sin: number, frequencies: number, rows: number, half: number): void;
+  normals(x: number, n: number, std: number): void;
+  philox_fill(out: number, n: number, k0: number, k1: number, c1: number, c2: number, c3: number): void;
+  elementary(out: number, x: number, n: number, which: number): void;
+}
+
+/** What a worker thread is started with; hosts decide how. */
+export interface WorkerStart {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  control: number;
+  index: number;
+  threads: number;
+}
+
+/** Starts a thread that runs `workerMain(start)` and resolves when it is up. */
+export type Spawn = (start: WorkerStart) => Promise<{ terminate(): void }>;
+
+/**
+ * Source of the function that a worker runs, as text: workers are made from a string or a Blob, so that no bundler has
+ * to know of them. Takes (start, ready).
+ */
+export const workerMain = `async ({ module, memory, control, index, threads }, ready) => {
+  const imports = { env: { memory, abort() { throw new Error("kernel worker aborted"); } } };
+  const { exports } = await WebAssembly.instantiate(module, imports);
+  exports.configure(control, index, threads);
+  ready();
+  try {
+    exports.workerLoop(0);
+  } catch (error) {
+    const words = new Int32Array(memory.buffer);
+    const at = control / 4;
+    Atomics.store(words, at + 10, 1);
+    Atomics.add(words, at + 4, 1);
+    Atomics.notify(words, at + 4);
+    throw error;
+  }
+}`;
+
+const PAGE = 65536;
+/** Everything starts on a cache line. */
+const ALIGN = 64;
+const CONTROL_WORDS = 16;
+const SHARED = 6;
+const SCRATCH = 7;
+const SCRATCH_BYTES = 8;
+const STOP = 9;
+/** The packed left block of matmul: 1,024 × 256, split. */
+const SHARED_BYTES = 1024 * 256 * 4 * 2;
+const PROGRAM_WORDS = 1 << 16;
+
+/** First-fit allocator with coalescing; addresses ascend. */
+class Heap {
+  used = 0;
+  peak = 0;
+  #free: { at: number; bytes: number }[] = [];
+  #end: number;
+  readonly #grow: (end: number) => void;
+
+  constructor(start: number, grow: (end: number) => void) {
+    this.#end = Math.ceil(start / ALIGN) * ALIGN;
+    this.#grow = grow;
+  }
+
+  take(bytes: number): number {
+    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
+    this.used += size;
+    this.peak = Math.max(this.peak, this.used);
+    for (let i = 0; i < this.#free.length; i++) {
+      const hole = this.#free[i];
+      if (hole.bytes < size) continue;
+      const at = hole.at;
+      if (hole.bytes === size) this.#free.splice(i, 1);
+      else {
+        hole.at += size;
+        hole.bytes -= size;
+      }
+      return at;
+    }
+    const last = this.#free.at(-1);
+    if (last && last.at + last.bytes === this.#end) {
+      this.#grow(last.at + size);
+      this.#free.pop();
+      this.#end = last.at + size;
+      return last.at;
+    }
+    const at = this.#end;
+    this.#grow(at + size);
+    this.#end = at + size;
+    return at;
+  }
+
+  give(at: number, bytes: number): void {
+    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
+    this.used -= size;
+    let i = 0;
+    while (i < this.#free.length && this.#free[i].at < at) i++;
+    this.#free.splice(i, 0, { at, bytes: size });
+    const next = this.#free[i + 1];
+    if (next && at + size === next.at) {
+      this.#free[i].bytes += next.bytes;
+      this.#free.splice(i + 1, 1);
+    }
+    const before = this.#free[i - 1];
+    if (before && before.at + before.bytes === at) {
+      before.bytes += this.#free[i].bytes;
+      this.#free.splice(i, 1);
+    }
+  }
+}
+
+interface CpuBuffer extends DeviceBuffer {
+  at: number;
+}
+
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+}
+
+/** Whether this engine has relaxed SIMD (i32x4.relaxed_trunc in a six-instruction module). */
+export function hasRelaxedSimd(): boolean {
+  return WebAssembly.validate(
+    new Uint8Array([
+      0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15,
+      253, 128, 2, 11,
+    ]),
+  );
+}
+
+export class CpuDevice implements Device {
+  readonly kind = "wasm";
+  readonly name: string;
+  readonly threads: number;
+  readonly exports: KernelExports;
+  readonly #memory: WebAssembly.Memory;
+  readonly #heap: Heap;
+  readonly #control: number;
+  readonly #program: number;
+  readonly #workers: { terminate(): void }[] = [];
+  #words = 0;
+  #commands = 0;
+  #scratchBytes = 0;
+  #scratchAt = 0;
+  #f32!: Float32Array;
+  #u32!: Uint32Array;
+  #closed = false;
+
+  private constructor(instance: WebAssembly.Instance, memory: WebAssembly.Memory, threads: number, name: string) {
+    this.exports = instance.exports as unknown as KernelExports;
+    this.#memory = memory;
+    this.threads = threads;
+    this.name = name;
+    this.#views();
+    // AssemblyScript's static data lies below 16 kB; hosts own everything above.
+    this.#heap = new Heap(16384, (end) => this.#ensure(end));
+    this.#control = this.#heap.take(CONTROL_WORDS * 4);
+    this.#u32.fill(0, this.#control >> 2, (this.#control >> 2) + CONTROL_WORDS);
+    this.#program = this.#heap.take(PROGRAM_WORDS * 4);
+    this.#u32[(this.#control >> 2) + SHARED] = this.#heap.take(SHARED_BYTES);
+    this.#scratch(65536);
+    this.exports.configure(this.#control, 0, threads);
+  }
+
+  /**
+   * @param threads 1 … 64; the bits never depend on it
+   * @param options.relaxed use relaxed SIMD; default: where the engine has it
+   * @throws CohortError where threads are asked for without a way to start them
+   */
+  static async create(threads: number, options: { spawn?: Spawn; relaxed?: boolean } = {}): Promise<CpuDevice> {
+    if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
+      throw new CohortError("bad-config", `threads is ${threads}`, "give a whole number from 1 to 64");
+    }
+    if (threads > 1 && !options.spawn) {
+      throw new CohortError("bad-config", `${threads} threads were asked for where none can be started`, "use 1");
+    }
+    const useRelaxed = options.relaxed ?? hasRelaxedSimd();
+    const module = await WebAssembly.compile(decode(useRelaxed ? relaxed : plain));
+    const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
+    const abort = () => {
+      throw new CohortError("device", "a WASM kernel aborted", "this is a defect in Cohort; please report it");
+    };
+    const instance = await WebAssembly.instantiate(module, { env: { memory, abort } });
+    const name = `WASM, ${useRelaxed ? "relaxed " : ""}SIMD, ${threads} thread${threads > 1 ? "s" : ""}`;
+    const device = new CpuDevice(instance, memory, threads, name);
+    const starts = Array.from({ length: threads - 1 }, (_, i) => ({
+      module,
+      memory,
+      control: device.#control,
+      index: i + 1,
+      threads,
+    }));
+    device.#workers.push(...(await Promise.all(starts.map((start) => options.spawn!(start)))));
+    return device;
+  }
+
+  get memory(): { used: number; peak: number } {
+    return { used: this.#heap.used, peak: this.#heap.peak };
+  }
+
+  alloc(words: number, label: string): DeviceBuffer {
+    // 16 bytes more: vector kernels may run past the end.
+    const at = this.#heap.take(words * 4 + 16);
+    return { length: words, label, at } as CpuBuffer;
+  }
+
+  free(buffer: DeviceBuffer): void {
+    const b = buffer as CpuBuffer;
+    if (b.at === 0) throw new CohortError("device", `free: ${b.label} was freed before`, "free a buffer once");
+    this.#heap.give(b.at, b.length * 4 + 16);
+    b.at = 0;
+  }
+
+  write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
+    this.#bounds("write", buffer, offset, data.length);
+    this.#flush();
+    const from = ((buffer as CpuBuffer).at >> 2) + offset;
+    if (data instanceof Float32Array) this.#f32.set(data, from >>> 0);
+    else this.#u32.set(data, from >>> 0);
+  }
+
+  async readF32(buffer: DeviceBuffer, offset = 0, length = buffer.length - offset): Promise<Float32Array> {
+    this.#bounds("read", buffer, offset, length);
+    this.#flush();
+    const from = ((buffer as CpuBuffer).at >>> 2) + offset;
+    return this.#f32.slice(from, from + length);
+  }
+
+  async readU32(buffer: DeviceBuffer, offset = 0, length = buffer.length - offset): Promise<Uint32Array> {
+    this.#bounds("read", buffer, offset, length);
+    this.#flush();
+    const from = ((buffer as CpuBuffer).at >>> 2) + offset;
+    return this.#u32.slice(from, from + length);
+  }
+
+  run(name: KernelName, ...args: (DeviceBuffer | number)[]): void {
+    checkArguments(name, args);
+    const { buffers, dims } = kernels[name];
+    const pointers = Object.keys(buffers).length;
+    const integers = pointers + dims.length;
+    if (name === "attention_fwd" || name === "attention_bwd") {
+      const dim = (label: string) => args[pointers + dims.indexOf(label)] as number;
+      this.#scratch(this.exports.attention_scratch(dim("maxKeys"), dim("dim"), dim("precision")));
+    }
+    if (this.#words + args.length + 1 > PROGRAM_WORDS) this.#flush();
+    let at = (this.#program >>> 2) + this.#words;
+    this.#u32[at++] = kernelNames.indexOf(name);
+    for (let i = 0; i < args.length; i++, at++) {
+      const arg = args[i];
+      if (typeof arg === "number") {
+        if (i < integers) this.#u32[at] = arg;
+        else this.#f32[at] = arg;
+      } else {
+        if ((arg as CpuBuffer).at === 0) {
+          throw new CohortError("device", `kernel ${name}: buffer ${arg.label} was freed`, "keep it until it is used");
+        }
+        this.#u32[at] = (arg as CpuBuffer).at;
+      }
+    }
+    this.#words += args.length + 1;
+    this.#commands++;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#flush();
+    if (this.threads > 1) {
+      const words = new Int32Array(this.#memory.buffer);
+      Atomics.store(words, (this.#control >> 2) + STOP, 1);
+      Atomics.add(words, this.#control >> 2, 1);
+      Atomics.notify(words, this.#control >> 2);
+    }
+    for (const worker of this.#workers) worker.terminate();
+  }
+
+  /** Cosines and sines of position × frequency, position < rows, as [rows, half]. Computed in f64, rounded once. */
+  ropeTable(frequencies: Float64Array, rows: number): { cos: DeviceBuffer; sin: DeviceBuffer } {
+    const half = frequencies.length;
+    const cos = this.alloc(rows * half, "rope cos");
+    const sin = this.alloc(rows * half, "rope sin");
+    const f = this.#heap.take(half * 8);
+    new Float64Array(this.#memory.buffer, f, half).set(frequencies);
+    this.exports.rope_table((cos as CpuBuffer).at, (sin as CpuBuffer).at, f, rows, half);
+    this.#heap.give(f, half * 8);
+    return { cos, sin };
+  }
+
+  /** n normals · std from Philox key (k0, k1), counter (block, c1, c2, c3). */
+  normals(n: number, std: number, key: readonly number[], counter: readonly number[]): Float32Array {
+    const even = n + (n & 1);
+    const at = this.#heap.take(even * 4 + 16);
+    this.exports.philox_fill(at, even, key[0], key[1], counter[0], counter[1], counter[2]);
+    this.exports.normals(at, even, std);
+    const out = this.#f32.slice(at >>> 2, (at >>> 2) + n);
+    this.#heap.give(at, even * 4 + 16);
+    return out;
+  }
+
+  #flush(): void {
+    if (this.#commands === 0) return;
+    const count = this.#commands;
+    this.#words = 0;
+    this.#commands = 0;
+    this.exports.run(this.#program, count);
+  }
+
+  #bounds(verb: string, buffer: DeviceBuffer, offset: number, length: number): void {
+    if (offset < 0 || length < 0 || offset + length > buffer.length || (buffer as CpuBuffer).at === 0) {
+      throw new CohortError(
+        "device",
+        `${verb}: words ${offset} … ${offset + length} of ${buffer.label}, which has ${buffer.length}`,
+        "stay inside the buffer",
+      );
+    }
+  }
+
+  /** Gives each thread at least so many bytes of scratch. */
+  #scratch(bytes: number): void {
+    const need = Math.ceil(bytes / ALIGN) * ALIGN;
+    if (need <= this.#scratchBytes) return;
+    this.#flush();
+    if (this.#scratchAt) this.#heap.give(this.#scratchAt, this.#scratchBytes * this.threads);
+    this.#scratchAt = this.#heap.take(need * this.threads);
+    this.#scratchBytes = need;
+    this.#u32[(this.#control >> 2) + SCRATCH] = this.#scratchAt;
+    this.#u32[(this.#control >> 2) + SCRATCH_BYTES] = need;
+  }
+
+  #ensure(end: number): void {
+    const have = this.#memory.buffer.byteLength;
+    if (end <= have) return;
+    try {
+      this.#memory.grow(Math.ceil((end - have) / PAGE));
+    } catch (cause) {
+      throw new CohortError(
+        "out-of-memory",
+        `WASM memory cannot grow from ${have} to ${end} bytes`,
+        "use a smaller model, more micro-batches or shorter completions",
+        { cause },
+      );
+    }
+    this.#views();
+  }
+
+  #views(): void {
+    this.#f32 = new Float32Array(this.#memory.buffer);
+    this.#u32 = new Uint32Array(this.#memory.buffer);
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * Every WASM kernel against the slow reference (bits) and against float64 (meaning): forward values and, for the
+ * backward kernels, finite differences in kernels-gradients.test.ts.
+ */
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { CpuDevice } from "../hosts/cpu.ts";
+import { cpu } from "./support/devices.ts";
+import { dot, firstDifference, noise, sum64 } from "./support/reference.ts";
+
+let device: CpuDevice;
+let two: CpuDevice;
+beforeAll(async () => {
+  device = await cpu(1);
+  two = await cpu(2);
+});
+afterAll(() => {
+  device.close();
+  two.close();
+});
+
+function put(d: CpuDevice, data: Float32Array | Uint32Array, label = "x") {
+  const b = d.alloc(data.length, label);
+  d.write(b, data);
+  return b;
+}
+
+describe("matmul", () => {
+  const shape = fc.record({
+    m: fc.integer({ min: 1, max: 37 }),
+    n: fc.integer({ min: 1, max: 41 }),
+    k: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(255, 256, 257, 513)),
+    aT: fc.boolean(),
+    bT: fc.boolean(),
+    mode: fc.constantFrom(0, 1, 2),
+    precision: fc.constantFrom(12 as const, 24 as const),
+    seed: fc.integer({ min: 1, max: 1000 }),
+  });
+  test("equals one accumulator, k ascending, on rounded operands, for all layouts and 1 and 2 threads", async () => {
+    await fc.assert(
+      fc.asyncProperty(shape, async ({ m, n, k, aT, bT, mode, precision, seed }) => {
+        const a = noise(m * k, seed);
+        const b = noise(k * n, seed + 1);
+        const bias = noise(n, seed + 2);
+        const c0 = noise(m * n, seed + 3);
+        const [aRow, aK] = aT ? [1, m] : [k, 1];
+        const [bK, bCol] = bT ? [1, k] : [n, 1];
+        const want = new Float32Array(m * n);
+        for (let i = 0; i < m; i++) {
+          for (let j = 0; j < n; j++) {
+            const init = mode === 0 ? 0 : mode === 1 ? c0[i * n + j] : bias[j];
+            want[i * n + j] = dot(
+              (x) => a[i * aRow + x * aK],
+              (x) => b[x * bK + j * bCol],
+              k,
+              precision,
+              init,
+            );
+          }
+        }
+        for (const d of [device, two]) {
+          const A = put(d, a);
+          const B = put(d, b);
+          const Z = put(d, bias);
+          const C = put(d, c0);
+          d.run("matmul", C, A, B, Z, m, n, k, aRow, aK, bK, bCol, n, mode, precision);
+          const got = await d.readF32(C);
+          expect(firstDifference(got, want)).toBe(-1);
+          for (const x of [A, B, Z, C]) d.free(x);
+        }
+      }),
+      { numRuns: 120 },
+    );
+  });
+  test("more rows than a block, k over several blocks, accumulating in two halves = at once", async () => {
+    const [m, n, k] = [1030, 9, 600];
+    const a = put(device, noise(m * k, 5));
+    const b = put(device, noise(n * k, 6));
+    const z = device.alloc(n, "bias");
+    const whole = device.alloc(m * n, "whole");
+    device.run("matmul", whole, a, b, z, m, n, k, k, 1, 1, k, n, 0, 12);
+    // Split along k by hand: the first part overwrites, the second accumulates.
+    const a1 = put(device, noise(m * k, 5).filter((_, i) => i % k < 333));
+    const b1 = put(device, noise(n * k, 6).filter((_, i) => i % k < 333));
+    const a2 = put(device, noise(m * k, 5).filter((_, i) => i % k >= 333));
+    const b2 = put(device, noise(n * k, 6).filter((_, i) => i % k >= 333));
+    const parts = device.alloc(m * n, "parts");
+    device.run("matmul", parts, a1, b1, z, m, n, 333, 333, 1, 1, 333, n, 0, 12);
+    device.run("matmul", parts, a2, b2, z, m, n, 267, 267, 1, 1, 267, n, 1, 12);
+    expect(firstDifference(await device.readF32(parts), await device.readF32(whole))).toBe(-1);
+  });
+});
+
+describe("sums", () => {
+  test("sum is 64 lanes and a tree over chunks of 4,096", async () => {
+    for (const n of [1, 2, 63, 64, 65, 200, 4096, 4097, 9000]) {
+      const x = noise(n, n);
+      const chunks = Math.ceil(n / 4096);
+      const b = put(device, x);
+      const out = device.alloc(chunks, "out");
+      device.run("sum", out, b, n);
+      const want = Float32Array.from({ length: chunks }, (_, c) => sum64(x.subarray(c * 4096, (c + 1) * 4096)));
+      expect(firstDifference(await device.readF32(out), want)).toBe(-1);
+    }
+  });
+});
+
+/** Attention in float64, straight from the definition. */
+function attention64(
+  q: Float32Array,
+  k: Float32Array,
+  v: Float32Array,
+  lengths: number[],
+  heads: number,
+  kv: number,
+  dim: number,
+) {
+  const out = new Float64Array(q.length);
+  let at = 0;
+  for (const T of lengths) {
+    for (let h = 0; h < heads; h++) {
+      const g = Math.floor(h / (heads / kv));
+      for (let i = 0; i < T; i++) {
+        const s = Array.from({ length: i + 1 }, (_, j) => {
+          let x = 0;
+          for (let d = 0; d < dim; d++) {
+            x += q[((at + i) * heads + h) * dim + d] * k[((at + j) * kv + g) * dim + d];
+          }
+          return x / Math.sqrt(dim);
+        });
+        const m = Math.max(...s);
+        const e = s.map((x) => Math.exp(x - m));
+        const l = e.reduce((a, b) => a + b);
+        for (let d = 0; d < dim; d++) {
+          let o = 0;
+          for (let j = 0; j <= i; j++) o += (e[j] / l) * v[((at + j) * kv + g) * dim + d];
+          out[((at + i) * heads + h) * dim + d] = o;
+        }
+      }
+    }
+    at += T;
+  }
+  return out;
+}
+
+describe("attention", () => {
+  const shape = fc.record({
+    lengths: fc.array(fc.integer({ min: 0, max: 75 }), { minLength: 1, maxLength: 4 }),
+    kv: fc.constantFrom(1, 2, 3),
+    group: fc.constantFrom(1, 2, 3),
+    dim: fc.constantFrom(2, 4, 6, 8, 16, 20),
+    seed: fc.integer({ min: 1, max: 1000 }),
+  });
+  test("forward agrees with float64 (precision 24), and decoding with a two-segment cache gives the same bits", async () => {
+    await fc.assert(
+      fc.asyncProperty(shape, async ({ lengths, kv, group, dim, seed }) => {
+        const heads = kv * group;
+        const T = lengths.reduce((a, b) => a + b, 0);
+        if (T === 0) return;
+        const q = noise(T * heads * dim, seed, 3);
+        const k = noise(T * kv * dim, seed + 1, 3);
+        const v = noise(T * kv * dim, seed + 2);
+        const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0));
+        const table = Uint32Array.from(lengths.flatMap((n, i) => [starts[i], n, 0, 0, starts[i], n]));
+        const scale = Math.fround(1 / Math.sqrt(dim));
+        const maxKeys = Math.max(...lengths);
+        for (const precision of [24, 12]) {
+          const results: Float32Array[] = [];
+          for (const d of [device, two]) {
+            const bufs = [d.alloc(q.length, "o"), d.alloc(T * heads * 2, "s"), put(d, q), put(d, k), put(d, v)];
+            const t = put(d, table);
+            d.run("attention_fwd", ...bufs, t, lengths.length, heads, kv, dim, maxKeys, precision, scale);
+            results.push(await d.readF32(bufs[0]));
+            // One query at a time; the first keys of each sequence in segment 0, the rest in segment 1.
+            const rows: number[] = [];
+            lengths.forEach((n, i) => {
+              for (let r = 0; r < n; r++) {
+                const first = Math.min(r, 5);
+                rows.push(starts[i] + r, 1, starts[i], first, starts[i] + first, r + 1 - first);
+              }
+            });
+            const t2 = put(d, Uint32Array.from(rows));
+            d.run("attention_fwd", ...bufs, t2, rows.length / 6, heads, kv, dim, maxKeys, precision, scale);
+            results.push(await d.readF32(bufs[0]));
+            for (const b of [...bufs, t, t2]) d.free(b);
+          }
+          for (const r of results) expect(firstDifference(r, results[0])).toBe(-1);
+          const want = attention64(q, k, v, lengths, heads, kv, dim);
+          const tolerance = precision === 24 ? 3e-6 : 5e-3;
+          results[0].forEach((x, i) => {
+            expect(Math.abs(x - want[i])).toBeLessThan(tolerance);
+          });
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
