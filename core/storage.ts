@@ -38,7 +38,7 @@ export function memoryStorage(initial: Record<string, Uint8Array | string> = {})
     const found = files.get(normal(path));
     if (found) return found;
     if (isFolder(normal(path))) throw new CohortError("io", `storage: ${path} is a folder`, "name a file in it");
-    throw new CohortError("io", `storage: no file ${path}`, "check the path");
+    throw new CohortError("io", `storage: cannot read ${path}: no such file or folder`, "check the path");
   };
   const put = (path: string, data: Uint8Array) => {
     const name = normal(path);
@@ -97,7 +97,7 @@ export function memoryStorage(initial: Record<string, Uint8Array | string> = {})
         names.add(cut < 0 ? rest : rest.slice(0, cut + 1));
       }
       if (names.size === 0 && folder !== "" && folder !== "/") {
-        throw new CohortError("io", `storage: no folder ${path}`, "check the path");
+        throw new CohortError("io", `storage: cannot list ${path}: no such file or folder`, "check the path");
       }
       return [...names].sort();
     },
