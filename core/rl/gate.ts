@@ -1,0 +1,63 @@
+/**
+ * @file Gates: from ratio and advantage to the loss of an element, limiting how far one step can move it.
+ *
+ * Every gate returns what is minimised. On a tie the unclipped branch rules, so that its gradient stays.
+ */
+import type { Context } from "./context.ts";
+import type { Vec } from "./vec.ts";
+
+export interface ClipRange {
+  /** ε_lo: the ratio is clipped below 1 − lo. */
+  lo: number;
+  /** ε_hi: and above 1 + hi. */
+  hi: number;
+}
+
+/** −min(ρA, clip(ρ, 1−lo, 1+hi)·A) (PPO, arXiv 1707.06347). Reports the clip fractions by side. */
+export function ppoClip(c: Context, ratio: Vec, advantage: Vec, { lo, hi }: ClipRange): Vec {
+  reportClip(c, ratio, advantage, { lo, hi });
+  return ratio.surrogate(advantage, 1 - lo, 1 + hi).neg();
+}
+
+/** PPO clip, and for A < 0 never more than −dual·A: the ratio has no effect above `dual` (arXiv 1912.09729). */
+export function dualClip(c: Context, ratio: Vec, advantage: Vec, { lo, hi }: ClipRange, dual: number): Vec {
+  const loss = ppoClip(c, ratio, advantage, { lo, hi });
+  return advantage.lt(0).where(loss.min(advantage.mul(-dual)), loss);
+}
+
+/** −sg(clip(ρ, lo, hi))·A·lp: the clipped ratio is only a weight, no token loses its gradient (CISPO, arXiv 2506.13585). */
+export function weightedScore(c: Context, ratio: Vec, advantage: Vec, lo: number | null, hi: number | null): Vec {
+  c.report("cispo_clip_ratio", () =>
+    c.meanTrained((hi === null ? c.number(0, ratio.level) : ratio.gt(hi)).mul(advantage.gt(0))),
+  );
+  return ratio.clamp(lo, hi).stop().mul(advantage).mul(c.logp).neg();
+}
+
+/** −A·lp, no ratio: REINFORCE. */
+export function score(c: Context, advantage: Vec): Vec {
+  return advantage.mul(c.logp).neg();
+}
+
+/** −A·(4/τ)·σ(τ(ρ−1)), τ by the sign of A: a soft gate whose slope at ρ = 1 is that of −Aρ (SAPO, arXiv 2511.20347). */
+export function softGate(ratio: Vec, advantage: Vec, tauPositive: number, tauNegative: number): Vec {
+  const tau = advantage.gt(0).where(tauPositive, tauNegative);
+  return ratio.sub(1).mul(tau).sigmoid().mul(advantage).mul(tau.graph.full(tau.level, 4).div(tau)).neg();
+}
+
+/** Share of elements whose gradient the clip removes, by side, under TRL's names. */
+export function reportClip(c: Context, ratio: Vec, advantage: Vec, { lo, hi }: ClipRange): void {
+  const low = () =>
+    ratio
+      .stop()
+      .lt(1 - lo)
+      .mul(advantage.lt(0));
+  const high = () =>
+    ratio
+      .stop()
+      .gt(1 + hi)
+      .mul(advantage.gt(0));
+  c.report("clip_ratio/low_mean", () => c.meanTrained(low()));
+  c.report("clip_ratio/high_mean", () => c.meanTrained(high()));
+  c.report("clip_ratio/region_mean", () => c.meanTrained(low().add(high())));
+  c.report("ratio", () => c.meanTrained(ratio.stop()));
+}

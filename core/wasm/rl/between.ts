@@ -1,0 +1,133 @@
+/**
+ * @file Spreading a coarse level over a finer one and reducing the finer to the coarse, a block of it at a time.
+ *
+ * A level is given by runs (offsets[s] … offsets[s+1] are the elements of segment s) or by an index (element i belongs
+ * to segment index[i]). Sums over runs use four accumulators, element p of a segment going to accumulator p mod 4,
+ * which are kept from block to block: the order is a function of the segment's length alone, never of its place.
+ */
+
+/** The segment that element `i` lies in: the last s with offsets[s] ≤ i that is not empty. */
+export function segmentOf(offsets: usize, segments: i32, i: i32): i32 {
+  let lo = 0;
+  let hi = segments - 1;
+  while (lo < hi) {
+    const mid = (lo + hi + 1) >>> 1;
+    if (load<i32>(offsets + (<usize>mid << 2)) <= i) lo = mid;
+    else hi = mid - 1;
+  }
+  return lo;
+}
+
+/** out[i] = source[segment of (from + i)], i < n. */
+export function spreadRuns(out: usize, source: usize, offsets: usize, segments: i32, from: i32, n: i32): void {
+  let s = segmentOf(offsets, segments, from);
+  let i = 0;
+  while (i < n) {
+    const end = min(load<i32>(offsets + (<usize>(s + 1) << 2)) - from, n);
+    const value = load<f64>(source + (<usize>s << 3));
+    const pair = f64x2.splat(value);
+    for (; i + 2 <= end; i += 2) v128.store(out + (<usize>i << 3), pair);
+    for (; i < end; i++) store<f64>(out + (<usize>i << 3), value);
+    s++;
+  }
+}
+
+export function spreadIndex(out: usize, source: usize, index: usize, from: i32, n: i32): void {
+  index += <usize>from << 2;
+  for (let i = 0; i < n; i++) {
+    store<f64>(out + (<usize>i << 3), load<f64>(source + (<usize>load<i32>(index + (<usize>i << 2)) << 3)));
+  }
+}
+
+/** out[segment] = sum of the segment's elements; `lanes` holds the four accumulators of an unfinished segment. */
+export function sumRuns(
+  out: usize,
+  x: usize,
+  offsets: usize,
+  segments: i32,
+  lanes: usize,
+  from: i32,
+  n: i32,
+): void {
+  let s = segmentOf(offsets, segments, from);
+  let i = 0;
+  while (i < n) {
+    const start = load<i32>(offsets + (<usize>s << 2)) - from;
+    const whole = load<i32>(offsets + (<usize>(s + 1) << 2)) - from;
+    const end = min(whole, n);
+    if (start == i) {
+      v128.store(lanes, f64x2.splat(0));
+      v128.store(lanes + 16, f64x2.splat(0));
+    }
+    for (; i < end && (i - start) & 3; i++) {
+      const lane = lanes + (<usize>((i - start) & 3) << 3);
+      store<f64>(lane, load<f64>(lane) + load<f64>(x + (<usize>i << 3)));
+    }
+    let p = v128.load(lanes);
+    let q = v128.load(lanes + 16);
+    for (; i + 4 <= end; i += 4) {
+      const at = x + (<usize>i << 3);
+      p = f64x2.add(p, v128.load(at));
+      q = f64x2.add(q, v128.load(at + 16));
+    }
+    v128.store(lanes, p);
+    v128.store(lanes + 16, q);
+    for (; i < end; i++) {
+      const lane = lanes + (<usize>((i - start) & 3) << 3);
+      store<f64>(lane, load<f64>(lane) + load<f64>(x + (<usize>i << 3)));
+    }
+    if (end == whole) {
+      store<f64>(
+        out + (<usize>s << 3),
+        load<f64>(lanes) + load<f64>(lanes + 8) + (load<f64>(lanes + 16) + load<f64>(lanes + 24)),
+      );
+    }
+    s++;
+  }
+}
+
+export function sumIndex(out: usize, x: usize, index: usize, from: i32, n: i32): void {
+  index += <usize>from << 2;
+  for (let i = 0; i < n; i++) {
+    const at = out + (<usize>load<i32>(index + (<usize>i << 2)) << 3);
+    store<f64>(at, load<f64>(at) + load<f64>(x + (<usize>i << 3)));
+  }
+}
+
+/** Largest (sign 1) or smallest (sign -1) element of each segment; order-free. */
+export function extremeRuns(
+  out: usize,
+  x: usize,
+  offsets: usize,
+  segments: i32,
+  sign: f64,
+  from: i32,
+  n: i32,
+): void {
+  let s = segmentOf(offsets, segments, from);
+  let i = 0;
+  while (i < n) {
+    const start = load<i32>(offsets + (<usize>s << 2)) - from;
+    const end = min(load<i32>(offsets + (<usize>(s + 1) << 2)) - from, n);
+    if (i < end) {
+      const at = out + (<usize>s << 3);
+      let best = start == i ? load<f64>(x + (<usize>i << 3)) : load<f64>(at);
+      for (; i < end; i++) {
+        const v = load<f64>(x + (<usize>i << 3));
+        if (sign * v > sign * best) best = v;
+      }
+      store<f64>(at, best);
+    }
+    s++;
+  }
+}
+
+/** As extremeRuns, by index; `out` starts as -sign·infinity (see settle). */
+export function extremeIndex(out: usize, x: usize, index: usize, sign: f64, from: i32, n: i32): void {
+  index += <usize>from << 2;
+  for (let i = 0; i < n; i++) {
+    const at = out + (<usize>load<i32>(index + (<usize>i << 2)) << 3);
+    const v = load<f64>(x + (<usize>i << 3));
+    if (sign * v > sign * load<f64>(at)) store<f64>(at, v);
+  }
+}
