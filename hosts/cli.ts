@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** @file The command line on Node (and on runtimes with Node's modules): hands the process to hosts/cli/main.ts. */
 
+import { CohortError } from "../core/errors.ts";
 import { recipeIds } from "../core/generated/recipe-ids.ts";
 import type { Io } from "./cli/command.ts";
 import { main } from "./cli/main.ts";
@@ -32,8 +33,14 @@ const io: Io = {
     return () => process.off("SIGINT", listener);
   },
   async engine(options) {
-    const { createEngine } = await import("./node.ts");
-    return createEngine(options);
+    let host: typeof import("./node.ts");
+    try {
+      host = await import("./node.ts");
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new CohortError("device", `the engine cannot be loaded: ${reason}`, "install the package again", { cause });
+    }
+    return host.createEngine(options);
   },
   async replay(input) {
     const { replay } = await import("../core/replay.ts");

@@ -230,7 +230,7 @@ describe("train", () => {
     [["train", "c.json"], { "c.json": "[1]" }, 2, /got \[1\]/],
     [["train", "none.json"], {}, 1, /none\.json/],
     [["train", "a.json", "b.json"], {}, 2, /2 configurations/],
-    [["train", "--sede", "1"], {}, 2, /unknown option --sede — did you mean --seed\?/],
+    [["train", "--sedd", "1"], {}, 2, /unknown option --sedd — did you mean --seed\?/],
     [["train", "--seed", "x"], {}, 2, /--seed "x" — give a whole number from 0/],
     [["train", "--precision", "16"], {}, 2, /--precision "16" — give one of 12, 24, fast/],
     [["train", "--set", "recipe=gropo"], {}, 2, /loadRecipe: "gropo"/],
