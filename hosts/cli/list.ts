@@ -55,7 +55,7 @@ function details(recipe: RecipeInfo, width: number): string {
   if (recipe.paper) parts.push(wrap(paperOf(recipe), width, "  "));
   if (recipe.stage) parts.push(`  stage: ${[recipe.stage].flat().join(", ")}`);
   if (recipe.formula) parts.push("", wrap(recipe.formula, width, "  "));
-  if (recipe.describe) parts.push("", wrap(recipe.describe, width, "  "));
+  if (recipe.describe) parts.push("", wrap(recipe.describe.replaceAll("\n", " "), width, "  "));
   const params = Object.entries(recipe.params ?? {});
   if (params.length > 0) {
     const range = (p: { min?: number; max?: number }) =>
