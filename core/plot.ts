@@ -58,13 +58,14 @@ const WIDTH = 360;
 const HEIGHT = 170;
 const PAD = { left: 44, right: 12, top: 10, bottom: 24 };
 
-/** Exponential moving average that starts at the first value. */
+/** Moving average over a window centred on each point, so that a curve is not late; narrower at the ends. */
 function smooth(points: readonly Point[]): Point[] {
-  const keep = points.length > 40 ? 0.9 : 0.7;
-  let held = points[0]?.y ?? 0;
-  return points.map(({ x, y }) => {
-    held = keep * held + (1 - keep) * y;
-    return { x, y: held };
+  const reach = Math.min(20, Math.ceil(points.length / 16));
+  return points.map(({ x }, i) => {
+    const half = Math.min(reach, i, points.length - 1 - i);
+    let sum = 0;
+    for (let k = i - half; k <= i + half; k++) sum += points[k].y;
+    return { x, y: sum / (2 * half + 1) };
   });
 }
 

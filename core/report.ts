@@ -60,7 +60,7 @@ svg text{fill:var(--soft);font-size:10.5px;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:8px 14px;border-bottom:1px solid var(--line);white-space:nowrap}
 tr:last-child td,tr:last-child th{border-bottom:0}
-th{font-weight:500}th:first-child,td:first-child{text-align:left}
+th{font-weight:500}.left,th:first-child,td:first-child{text-align:left}
 td small{color:var(--soft)}
 .sample{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px;margin-bottom:10px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(280px,100%),1fr));gap:10px;margin-top:8px}
@@ -73,6 +73,7 @@ dl{display:grid;grid-template-columns:auto 1fr;gap:4px 16px;margin:0}
 dd{margin:0;overflow-wrap:anywhere}
 details{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:10px 14px}
 summary{cursor:pointer}pre{overflow-x:auto;margin:10px 0 0}
+@media(max-width:560px){th,td{padding:7px 9px}td small{display:block}.facts li{min-width:46%;padding:10px 12px}}
 @media print{body{background:#fff}figure,.sample{break-inside:avoid}}
 `;
 
@@ -168,8 +169,8 @@ function plots(metrics: readonly StepMetrics[], evaluations: readonly Evaluation
     for (const key of rewards) figures.push({ title: key.slice(0, -5), points: series(key as keyof StepMetrics) });
   }
   return `<h2>Training</h2><div class="grid2">${figures.map(plotFigure).join("")}</div>
-<p class="soft" style="margin-top:10px">Faint: each step. Strong: moving average. With one optimiser step a batch the loss is about 0 by
-construction (advantages sum to 0 and every ratio is 1); its gradient is not.</p>`;
+<p class="soft" style="margin-top:10px">Faint: each step. Strong: moving average. On policy a loss whose advantages sum to 0 over each
+group is 0 by construction (every ratio is 1); its gradient is not.</p>`;
 }
 
 function rows(values: Readonly<Record<string, string | number>>): string {
@@ -212,10 +213,10 @@ ${plots(metrics, evaluations)}
 ${samplePairs(before, after)}
 ${
   rollouts.length > 0
-    ? `<h2>Last rollouts</h2><div class="scroll"><table><tr><th>prompt</th><th>completion</th><th>step</th><th>reward</th></tr>${rollouts
+    ? `<h2>Last rollouts</h2><div class="scroll"><table><tr><th>prompt</th><th class="left">completion</th><th>step</th><th>reward</th></tr>${rollouts
         .map(
           (s) =>
-            `<tr><td class="mono">${e(clip(s.prompt))}</td><td class="mono" style="text-align:left">${e(clip(s.completion))}</td><td>${s.step}</td><td>${formatNumber(s.reward)}</td></tr>`,
+            `<tr><td class="mono">${e(clip(s.prompt))}</td><td class="mono left">${e(clip(s.completion))}</td><td>${s.step}</td><td>${formatNumber(s.reward)}</td></tr>`,
         )
         .join("")}</table></div>`
     : ""
