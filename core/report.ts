@@ -73,7 +73,7 @@ dl{display:grid;grid-template-columns:auto 1fr;gap:4px 16px;margin:0}
 dd{margin:0;overflow-wrap:anywhere}
 details{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:10px 14px}
 summary{cursor:pointer}pre{overflow-x:auto;margin:10px 0 0}
-@media(max-width:560px){th,td{padding:7px 9px}td small{display:block}.facts li{min-width:46%;padding:10px 12px}}
+@media(max-width:560px){th,td{padding:7px 9px}th{white-space:normal}td small{display:block}.facts li{min-width:46%;padding:10px 12px}}
 @media print{body{background:#fff}figure,.sample{break-inside:avoid}}
 `;
 
@@ -104,11 +104,11 @@ function evaluationTable(before: EvalResult | undefined, after: EvalResult | und
   };
   const change = (a: number | null | undefined, b: number | null | undefined, scale: number, unit: string) => {
     if (typeof a !== "number" || typeof b !== "number") return "<td>–</td>";
-    return `<td>${b >= a ? "+" : "−"}${formatNumber(Math.abs(b - a) * scale)}${unit}</td>`;
+    return `<td>${b >= a ? "+" : "−"}${formatNumber(Math.abs(b - a) * scale)}${unit && `<small> ${unit}</small>`}</td>`;
   };
   const rows = estimates(results).map(
     (n) =>
-      `<tr><th>${e(n)}</th>${cell(before, n)}${cell(after, n)}${change(before?.[n], after?.[n], 100, " points")}</tr>`,
+      `<tr><th>${e(n)}</th>${cell(before, n)}${cell(after, n)}${change(before?.[n], after?.[n], 100, "points")}</tr>`,
   );
   for (const [name, label] of [
     ["reward", "mean reward"],

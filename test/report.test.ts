@@ -49,7 +49,7 @@ test("it shows before, after, their change, plots, and the digest", () => {
   const page = report(input);
   expect(page).toContain("25.0 %");
   expect(page).toContain("75.0 %");
-  expect(page).toContain("+50 points");
+  expect(page).toContain("+50<small> points</small>");
   expect(page).toContain("0123456789abcdef");
   expect(page.match(/<svg/g)?.length).toBe(5);
   for (const title of ["reward", "entropy", "KL to the reference", "gradient norm", "tokens a second"]) {
@@ -70,7 +70,7 @@ test("writeReport reads the run folder", async () => {
   for (const metrics of input.metrics) await run.appendMetrics(metrics);
   for (const line of input.evaluations) await run.appendEvaluation(line);
   expect(await writeReport(run, { recipe: { id: "grpo" }, environment: {}, digest: "d" })).toBe("r/report.html");
-  expect(new TextDecoder().decode(await storage.read("r/report.html"))).toContain("+50 points");
+  expect(new TextDecoder().decode(await storage.read("r/report.html"))).toContain("+50<small> points</small>");
 });
 
 test("ticks are round and inside", () => {
