@@ -66,9 +66,8 @@ const table = {
     dims: ["m", "n", "k", "aRow", "aK", "bK", "bCol", "ldc", "mode", "precision"],
   },
   bias_bwd: { file: "reduce", buffers: { db: "rw", dy: "r" }, dims: ["rows", "n"] },
-  sumsq: { file: "reduce", buffers: { out: "w", x: "r" }, dims: ["n"] },
-  sum: { file: "reduce", buffers: { out: "w", x: "r" }, dims: ["n"] },
-  digest: { file: "reduce", buffers: { out: "rw", x: "r" }, integers: ["out", "x"], dims: ["n"] },
+  sumsq: { file: "reduce", buffers: { out: "rw", x: "r" }, dims: ["n", "offset"] },
+  digest: { file: "reduce", buffers: { out: "rw", x: "r" }, integers: ["out", "x"], dims: ["n", "slot"] },
   rmsnorm_fwd: {
     file: "norm",
     buffers: { y: "w", rstd: "w", x: "r", w: "r" },

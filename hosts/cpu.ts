@@ -7,7 +7,7 @@ import { CohortError } from "../core/errors.ts";
 import plain from "../core/generated/wasm-kernels.ts";
 import relaxed from "../core/generated/wasm-kernels-relaxed.ts";
 import { type KernelName, kernelNames, kernels } from "../core/kernels.ts";
-import type { HostMath } from "../core/math.ts";
+import type { HostMath, Numeric } from "../core/math.ts";
 
 interface KernelExports extends HostMath {
   configure(control: number, thread: number, threads: number): void;
@@ -142,7 +142,7 @@ export function hasRelaxedSimd(): boolean {
   );
 }
 
-export class CpuDevice implements Device {
+export class CpuDevice implements Device, Numeric {
   readonly kind = "wasm";
   readonly name: string;
   readonly threads: number;
@@ -288,27 +288,46 @@ export class CpuDevice implements Device {
     for (const worker of this.#workers) worker.terminate();
   }
 
-  /** Cosines and sines of position × frequency, position < rows, as [rows, half]. Computed in f64, rounded once. */
-  ropeTable(frequencies: Float64Array, rows: number): { cos: DeviceBuffer; sin: DeviceBuffer } {
+  ropeTable(frequencies: Float64Array, rows: number): { cos: Float32Array; sin: Float32Array } {
     const half = frequencies.length;
-    const cos = this.alloc(rows * half, "rope cos");
-    const sin = this.alloc(rows * half, "rope sin");
+    const words = rows * half;
     const f = this.#heap.take(half * 8);
+    const cos = this.#heap.take(words * 4);
+    const sin = this.#heap.take(words * 4);
     new Float64Array(this.#memory.buffer, f, half).set(frequencies);
-    this.exports.rope_table((cos as CpuBuffer).at, (sin as CpuBuffer).at, f, rows, half);
+    this.exports.rope_table(cos, sin, f, rows, half);
+    const copy = (at: number) => this.#f32.slice(at >>> 2, (at >>> 2) + words);
+    const table = { cos: copy(cos), sin: copy(sin) };
     this.#heap.give(f, half * 8);
-    return { cos, sin };
+    this.#heap.give(cos, words * 4);
+    this.#heap.give(sin, words * 4);
+    return table;
   }
 
-  /** n normals · std from Philox key (k0, k1), counter (block, c1, c2, c3). */
-  normals(n: number, std: number, key: readonly number[], counter: readonly number[]): Float32Array {
+  normals(n: number, std: number, key: readonly [number, number], counter: readonly [number, number, number]) {
     const even = n + (n & 1);
-    const at = this.#heap.take(even * 4 + 16);
+    const at = this.#heap.take(even * 4);
     this.exports.philox_fill(at, even, key[0], key[1], counter[0], counter[1], counter[2]);
     this.exports.normals(at, even, std);
     const out = this.#f32.slice(at >>> 2, (at >>> 2) + n);
-    this.#heap.give(at, even * 4 + 16);
+    this.#heap.give(at, even * 4);
     return out;
+  }
+
+  f64_exp(x: number): number {
+    return this.exports.f64_exp(x);
+  }
+  f64_log(x: number): number {
+    return this.exports.f64_log(x);
+  }
+  f64_pow(x: number, y: number): number {
+    return this.exports.f64_pow(x, y);
+  }
+  f64_cos(x: number): number {
+    return this.exports.f64_cos(x);
+  }
+  f64_sin(x: number): number {
+    return this.exports.f64_sin(x);
   }
 
   #flush(): void {

@@ -92,14 +92,14 @@ describe("matmul", () => {
 });
 
 describe("sums", () => {
-  test("sum is 64 lanes and a tree over chunks of 4,096", async () => {
+  test("sumsq is 64 lanes and a tree over chunks of 4,096", async () => {
     for (const n of [1, 2, 63, 64, 65, 200, 4096, 4097, 9000]) {
       const x = noise(n, n);
       const chunks = Math.ceil(n / 4096);
       const b = put(device, x);
       const out = device.alloc(chunks, "out");
-      device.run("sum", out, b, n);
-      const want = Float32Array.from({ length: chunks }, (_, c) => sum64(x.subarray(c * 4096, (c + 1) * 4096)));
+      device.run("sumsq", out, b, n, 0);
+      const want = Float32Array.from({ length: chunks }, (_, c) => sum64(x.subarray(c * 4096, (c + 1) * 4096).map((v) => v * v)));
       expect(firstDifference(await device.readF32(out), want)).toBe(-1);
     }
   });

@@ -4,7 +4,7 @@
  * bit (a lane starts at +0, so it is never −0).
  */
 import { flush, TINY } from "./simd";
-import { barrier, shareEnd, shareStart, threadScratch } from "./parallel";
+import { shareEnd, shareStart, threadScratch } from "./parallel";
 
 /** Bytes of a 64-lane accumulator. */
 export const LANES_BYTES: usize = 256;
@@ -58,27 +58,14 @@ export function sumSquaresRow(lanes: usize, x: usize, n: i32): f32 {
 /** Elements a chunk of the two-level reductions holds. */
 const CHUNK: i32 = 4096;
 
-/** out[c] = Σ x² over chunk c of 4,096 elements. */
-export function sumsq(out: usize, x: usize, n: i32): void {
+/** out[offset + c] = Σ x² over chunk c of 4,096 elements. */
+export function sumsq(out: usize, x: usize, n: i32, offset: i32): void {
   const chunks = (n + CHUNK - 1) / CHUNK;
   const end = shareEnd(chunks, 1);
   const lanes = threadScratch();
   for (let c = shareStart(chunks, 1); c < end; c++) {
     const from = c * CHUNK;
-    store<f32>(out + (<usize>c << 2), sumSquaresRow(lanes, x + (<usize>from << 2), min(CHUNK, n - from)));
-  }
-}
-
-/** out[c] = Σ x over chunk c of 4,096 elements. */
-export function sum(out: usize, x: usize, n: i32): void {
-  const chunks = (n + CHUNK - 1) / CHUNK;
-  const end = shareEnd(chunks, 1);
-  const lanes = threadScratch();
-  for (let c = shareStart(chunks, 1); c < end; c++) {
-    const from = c * CHUNK;
-    lanesClear(lanes);
-    lanesAdd(lanes, x + (<usize>from << 2), min(CHUNK, n - from));
-    store<f32>(out + (<usize>c << 2), lanesTree(lanes));
+    store<f32>(out + (<usize>(offset + c) << 2), sumSquaresRow(lanes, x + (<usize>from << 2), min(CHUNK, n - from)));
   }
 }
 
@@ -113,9 +100,9 @@ function mix(x: u32): u32 {
 
 /**
  * Two 32-bit sums (mod 2^32, so in any order) of a hash of each element's bits and its place: a fingerprint of a tensor
- * that a GPU can compute too. One thread's share goes to out[2·thread]; thread 0 adds them up.
+ * that a GPU can compute too. Added to out[2·slot] and out[2·slot + 1].
  */
-export function digest(out: usize, x: usize, n: i32): void {
+export function digest(out: usize, x: usize, n: i32, slot: i32): void {
   const end = shareEnd(n, 1);
   let a: u32 = 0;
   let b: u32 = 0;
@@ -124,7 +111,6 @@ export function digest(out: usize, x: usize, n: i32): void {
     a += mix(bits ^ (<u32>i * 0x9e3779b1 + 0x7f4a7c15));
     b += mix((bits + 0x6a09e667) ^ (<u32>i * 0xbb67ae85 + 0x3c6ef372));
   }
-  atomic.add<u32>(out, a);
-  atomic.add<u32>(out + 4, b);
-  barrier();
+  atomic.add<u32>(out + (<usize>slot << 3), a);
+  atomic.add<u32>(out + (<usize>slot << 3) + 4, b);
 }

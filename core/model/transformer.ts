@@ -1,0 +1,655 @@
+/**
+ * @file The decoder: pre-norm blocks of RoPE grouped-query attention and SwiGLU, as Llama, Qwen2 and Qwen3 have them.
+ *
+ * One forward pass serves scoring, training, prefill and decoding, with the same bits: what a token gets is a function of
+ * the tokens before it alone (docs: exactness, rule 3). The backward pass begins at dlogp and dentropy and knows no
+ * algorithm. Letters: T positions of a pass, C width, V vocabulary, S scored positions.
+ */
+import type { Device, DeviceBuffer, Precision } from "../device.ts";
+import { CohortError } from "../errors.ts";
+import { type Activation, Tape } from "../graph.ts";
+import type { ModelConfig } from "./config.ts";
+import type { Lora, LoraPair } from "./lora.ts";
+import type { Packed } from "./pack.ts";
+import type { Parameter, Parameters } from "./parameters.ts";
+
+/** cos and sin of the rotary angles, [positions, headDim / 2]. */
+export interface RopeTable {
+  cos: DeviceBuffer;
+  sin: DeviceBuffer;
+  rows: number;
+}
+
+/** Keys and values of all layers, [rows, kvHeads · headDim] each. */
+export interface KvCache {
+  readonly keys: readonly DeviceBuffer[];
+  readonly values: readonly DeviceBuffer[];
+  readonly rows: number;
+}
+
+/** Which tokens go through a pass, on the device. */
+interface PassInput {
+  tokens: DeviceBuffer;
+  positions: DeviceBuffer;
+  table: DeviceBuffer;
+  rows: number;
+  sequences: number;
+  maxKeys: number;
+  /** Decoding: keys and values go to these rows of the cache and attention reads the cache. */
+  cache?: { store: KvCache; index: DeviceBuffer };
+}
+
+/** Per scored token: log-probability of the token and entropy of its distribution, nats. */
+export interface Scores {
+  logp: Float32Array;
+  entropy: Float32Array;
+}
+
+/** Where embedding gradients of one optimiser step gather: a row for each distinct token of the step. */
+interface EmbeddingGradient {
+  slotOf: Map<number, number>;
+  ids: Uint32Array;
+  buffer: DeviceBuffer;
+}
+
+/** Logits in memory at a time, in floats: a chunk of positions × V, never all positions. */
+const LOGIT_WORDS = 1 << 20;
+
+export class Transformer {
+  readonly device: Device;
+  readonly config: ModelConfig;
+  readonly parameters: Parameters;
+  readonly precision: Precision;
+  lora: Lora | null = null;
+  readonly #rope: RopeTable;
+  readonly #nothing: DeviceBuffer;
+  readonly #attentionScale: number;
+  #embedding: EmbeddingGradient | null = null;
+
+  constructor(device: Device, config: ModelConfig, parameters: Parameters, rope: RopeTable, precision: Precision) {
+    this.device = device;
+    this.config = config;
+    this.parameters = parameters;
+    this.precision = precision;
+    this.#rope = rope;
+    this.#nothing = device.alloc(1, "no bias");
+    this.#attentionScale = Math.fround(1 / Math.sqrt(config.headDim));
+  }
+
+  /** Longest sequence: the context, or less where less was asked for at loading. */
+  get maxTokens(): number {
+    return this.#rope.rows;
+  }
+
+  /** The parameters that are trained: the adapters' where there are any, else all that have a gradient. */
+  get trainable(): Parameter[] {
+    const adapters = this.lora ? [...this.lora.pairs.values()].flatMap(({ a, b }) => [a, b]) : [];
+    return [...this.parameters.values(), ...adapters].filter((p) => p.grad);
+  }
+
+  /** All parameters, adapters last. */
+  get all(): Parameter[] {
+    const adapters = this.lora ? [...this.lora.pairs.values()].flatMap(({ a, b }) => [a, b]) : [];
+    return [...this.parameters.values(), ...adapters];
+  }
+
+  /** Log-probabilities and entropies of the scored tokens, without keeping anything. */
+  async score(packed: Packed, temperature = 1): Promise<Scores> {
+    const tape = new Tape(this.device, false);
+    const input = this.#upload(packed);
+    const hidden = this.#forward(tape, input);
+    const scored = this.#vocabulary(hidden, packed, temperature, null);
+    tape.drop(hidden);
+    const scores = await this.#collect(scored, packed.rows.length);
+    this.#release(input);
+    return scores;
+  }
+
+  /**
+   * Zeroes the gradients for an optimiser step over these tokens (all micro-batches together). Gradients then accumulate
+   * token by token in the order given, so that a split into micro-batches changes no bit.
+   */
+  beginStep(packs: Iterable<{ tokens: Uint32Array }>): void {
+    for (const p of this.trainable) this.device.run("fill", p.grad!, p.size, 0);
+    const table = this.parameters.get("model.embed_tokens.weight")!;
+    if (!table.grad) return;
+    const distinct = new Set<number>();
+    for (const { tokens } of packs) for (const id of tokens) distinct.add(id);
+    const ids = Uint32Array.from(distinct).sort();
+    const buffer = this.device.alloc(ids.length * this.config.hiddenSize, "embedding gradient");
+    this.device.run("fill", buffer, buffer.length, 0);
+    this.#embedding = { slotOf: new Map([...ids].map((id, slot) => [id, slot])), ids, buffer };
+  }
+
+  /**
+   * One micro-batch: forward, then backward from dlogp and dentropy of its S scored tokens; gradients accumulate.
+   * @returns the scores that the forward pass gave, to be compared with those that dlogp was computed from
+   */
+  async forwardBackward(
+    packed: Packed,
+    dlogp: Float32Array,
+    dentropy: Float32Array | null,
+    temperature = 1,
+  ): Promise<Scores> {
+    if (dlogp.length !== packed.rows.length) {
+      throw new CohortError(
+        "bad-input",
+        `forwardBackward: ${dlogp.length} dlogp for ${packed.rows.length} scored tokens`,
+        "give one number for each",
+      );
+    }
+    const tape = new Tape(this.device, true);
+    const input = this.#upload(packed);
+    const hidden = this.#forward(tape, input, packed);
+    const scored = this.#vocabulary(hidden, packed, temperature, { dlogp, dentropy });
+    tape.backward();
+    const scores = await this.#collect(scored, packed.rows.length);
+    this.#release(input);
+    return scores;
+  }
+
+  /** Ends the step: the embedding's gradient is added to the weight's (which the output head may share). */
+  endStep(): void {
+    const step = this.#embedding;
+    if (!step) return;
+    const { device } = this;
+    const index = this.#words(step.ids, "embedding rows");
+    const grad = this.parameters.get("model.embed_tokens.weight")!.grad!;
+    device.run("scatter_add_rows", grad, step.buffer, index, step.ids.length, this.config.hiddenSize);
+    device.free(index);
+    device.free(step.buffer);
+    this.#embedding = null;
+  }
+
+  newCache(rows: number): KvCache {
+    const words = rows * this.config.kvHeads * this.config.headDim;
+    const layers = Array.from({ length: this.config.layers });
+    return {
+      keys: layers.map((_, l) => this.device.alloc(words, `keys ${l}`)),
+      values: layers.map((_, l) => this.device.alloc(words, `values ${l}`)),
+      rows,
+    };
+  }
+
+  freeCache(cache: KvCache): void {
+    for (const buffer of [...cache.keys, ...cache.values]) this.device.free(buffer);
+  }
+
+  /**
+   * One pass through the cache, and logits of some of its rows sampled from.
+   * @param step tokens [T], positions [T], cacheRows [T] where their keys and values go, table (attention.ts), logitRows
+   *   [R] rows of the pass to sample at, uniforms [R]
+   */
+  async decode(
+    cache: KvCache,
+    step: {
+      tokens: Uint32Array;
+      positions: Uint32Array;
+      cacheRows: Uint32Array;
+      table: Uint32Array;
+      maxKeys: number;
+      logitRows: Uint32Array;
+      uniforms: Float32Array;
+    },
+    sampling: { temperature: number; topK: number; topP: number; minP: number },
+  ): Promise<{ ids: Uint32Array } & Scores> {
+    const { device, config } = this;
+    const tape = new Tape(device, false);
+    const input: PassInput = {
+      tokens: this.#words(step.tokens, "tokens"),
+      positions: this.#words(step.positions, "positions"),
+      table: this.#words(step.table, "sequence table"),
+      rows: step.tokens.length,
+      sequences: step.table.length / 6,
+      maxKeys: step.maxKeys,
+      cache: { store: cache, index: this.#words(step.cacheRows, "cache rows") },
+    };
+    const hidden = this.#forward(tape, input);
+    const n = step.logitRows.length;
+    const ld = this.#logitStride;
+    const chunk = Math.min(n, Math.max(16, Math.floor(LOGIT_WORDS / ld)));
+    const index = this.#words(step.logitRows, "logit rows");
+    const picked = device.alloc(chunk * config.hiddenSize, "hidden of a chunk");
+    const z = device.alloc(chunk * ld, "logits of a chunk");
+    const greedy = sampling.temperature === 0 ? 1 : 0;
+    const invT = greedy ? 1 : Math.fround(1 / sampling.temperature);
+    const out = { ids: new Uint32Array(n), logp: new Float32Array(n), entropy: new Float32Array(n) };
+    const results = {
+      ids: device.alloc(chunk, "ids"),
+      logp: device.alloc(chunk, "logp"),
+      entropy: device.alloc(chunk, "H"),
+    };
+    const uniforms = device.alloc(chunk, "uniforms");
+    for (let at = 0; at < n; at += chunk) {
+      const rows = Math.min(chunk, n - at);
+      device.run("gather_rows", picked, hidden.buffer, index, rows, config.hiddenSize, at);
+      this.#logits(z, picked, rows);
+      device.write(uniforms, step.uniforms.subarray(at, at + rows));
+      device.run(
+        "sample",
+        results.ids,
+        results.logp,
+        results.entropy,
+        z,
+        uniforms,
+        rows,
+        config.vocabSize,
+        ld,
+        greedy,
+        sampling.topK,
+        invT,
+        sampling.topP,
+        sampling.minP,
+      );
+      out.ids.set(await device.readU32(results.ids, 0, rows), at);
+      out.logp.set(await device.readF32(results.logp, 0, rows), at);
+      out.entropy.set(await device.readF32(results.entropy, 0, rows), at);
+    }
+    tape.drop(hidden);
+    for (const buffer of [index, picked, z, uniforms, results.ids, results.logp, results.entropy]) device.free(buffer);
+    this.#release(input);
+    return out;
+  }
+
+  close(): void {
+    for (const p of this.all) {
+      this.device.free(p.value);
+      if (p.grad) this.device.free(p.grad);
+    }
+    this.device.free(this.#nothing);
+    this.device.free(this.#rope.cos);
+    this.device.free(this.#rope.sin);
+  }
+
+  // ── the pass ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #forward(tape: Tape, input: PassInput, packed?: Packed): Activation {
+    const { config } = this;
+    let x = this.#embed(tape, input, packed);
+    for (let l = 0; l < config.layers; l++) {
+      const layer = `model.layers.${l}`;
+      const attended = this.#attention(tape, input, x, l);
+      const x2 = this.#linear(tape, attended, `${layer}.self_attn.o_proj`, x);
+      tape.drop(attended);
+      const normed = this.#norm(tape, x2, `${layer}.post_attention_layernorm.weight`, 1);
+      const gate = this.#linear(tape, normed, `${layer}.mlp.gate_proj`);
+      const up = this.#linear(tape, normed, `${layer}.mlp.up_proj`);
+      tape.drop(normed);
+      const inner = this.#swiglu(tape, gate, up);
+      tape.drop(gate, up);
+      x = this.#linear(tape, inner, `${layer}.mlp.down_proj`, x2);
+      tape.drop(inner);
+    }
+    const hidden = this.#norm(tape, x, "model.norm.weight", 1);
+    tape.drop(x);
+    return hidden;
+  }
+
+  #embed(tape: Tape, input: PassInput, packed?: Packed): Activation {
+    const { device, config } = this;
+    const table = this.#parameter("model.embed_tokens.weight");
+    const x = tape.activation(input.rows, config.hiddenSize, "embedded");
+    device.run("gather_rows", x.buffer, table.value, input.tokens, input.rows, config.hiddenSize, 0);
+    tape.record([x], [], () => {
+      if (!this.#embedding || !packed) return;
+      const { slotOf, buffer } = this.#embedding;
+      // Positions sorted by token, then by place: each distinct token's sum has one fixed order.
+      const order = Uint32Array.from(packed.tokens.keys()).sort((a, b) => packed.tokens[a] - packed.tokens[b] || a - b);
+      const starts: number[] = [];
+      const slots: number[] = [];
+      order.forEach((position, i) => {
+        const id = packed.tokens[position];
+        if (i > 0 && packed.tokens[order[i - 1]] === id) return;
+        starts.push(i);
+        slots.push(slotOf.get(id)!);
+      });
+      starts.push(order.length);
+      const index = [Uint32Array.from(slots), Uint32Array.from(starts), order].map((w) =>
+        this.#words(w, "embedding order"),
+      );
+      device.run("embed_bwd", buffer, x.grad!, index[0], index[1], index[2], slots.length, config.hiddenSize);
+      for (const b of index) device.free(b);
+    });
+    return x;
+  }
+
+  #attention(tape: Tape, input: PassInput, x: Activation, l: number): Activation {
+    const { device, config } = this;
+    const { heads, kvHeads, headDim } = config;
+    const name = `model.layers.${l}.self_attn`;
+    const normed = this.#norm(tape, x, `model.layers.${l}.input_layernorm.weight`, 1);
+    let q = this.#linear(tape, normed, `${name}.q_proj`);
+    let k = this.#linear(tape, normed, `${name}.k_proj`);
+    const v = this.#linear(tape, normed, `${name}.v_proj`);
+    tape.drop(normed);
+    if (config.qkNorm) {
+      const [rawQ, rawK] = [q, k];
+      q = this.#norm(tape, rawQ, `${name}.q_norm.weight`, heads);
+      k = this.#norm(tape, rawK, `${name}.k_norm.weight`, kvHeads);
+      tape.drop(rawQ, rawK);
+    }
+    this.#rotate(tape, input, q, heads);
+    this.#rotate(tape, input, k, kvHeads);
+    const out = tape.activation(input.rows, heads * headDim, "attended");
+    const stats = device.alloc(input.rows * heads * 2, "attention statistics");
+    const dims = [
+      input.sequences,
+      heads,
+      kvHeads,
+      headDim,
+      input.maxKeys,
+      this.precision,
+      this.#attentionScale,
+    ] as const;
+    if (input.cache) {
+      const { store, index } = input.cache;
+      device.run("scatter_rows", store.keys[l], k.buffer, index, input.rows, kvHeads * headDim, 0);
+      device.run("scatter_rows", store.values[l], v.buffer, index, input.rows, kvHeads * headDim, 0);
+      device.run("attention_fwd", out.buffer, stats, q.buffer, store.keys[l], store.values[l], input.table, ...dims);
+    } else {
+      device.run("attention_fwd", out.buffer, stats, q.buffer, k.buffer, v.buffer, input.table, ...dims);
+    }
+    tape.record([out], [stats], () => {
+      const [dq, dk, dv] = [q, k, v].map((a) => tape.gradOf(a).buffer);
+      device.run(
+        "attention_bwd",
+        dq,
+        dk,
+        dv,
+        out.grad!,
+        out.buffer,
+        stats,
+        q.buffer,
+        k.buffer,
+        v.buffer,
+        input.table,
+        ...dims,
+      );
+    });
+    tape.drop(q, k, v);
+    return out;
+  }
+
+  /** In place; the adjoint turns the gradient back in place. */
+  #rotate(tape: Tape, input: PassInput, x: Activation, heads: number): void {
+    const { cos, sin } = this.#rope;
+    const dim = this.config.headDim;
+    this.device.run("rope", x.buffer, cos, sin, input.positions, x.rows, heads, dim, 0);
+    tape.after(x, () => this.device.run("rope", x.grad!, cos, sin, input.positions, x.rows, heads, dim, 1));
+  }
+
+  /** RMSNorm of rows of cols / parts. */
+  #norm(tape: Tape, x: Activation, name: string, parts: number): Activation {
+    const { device, config } = this;
+    const w = this.#parameter(name);
+    const n = x.cols / parts;
+    const rows = x.rows * parts;
+    const y = tape.activation(x.rows, x.cols, "normed");
+    const rstd = device.alloc(rows, "rstd");
+    const invN = Math.fround(1 / n);
+    device.run("rmsnorm_fwd", y.buffer, rstd, x.buffer, w.value, rows, n, config.rmsNormEps, invN);
+    tape.record([y], [rstd], () => {
+      if (w.grad) device.run("rmsnorm_dw", w.grad, y.grad!, x.buffer, rstd, rows, n);
+      const dx = tape.gradOf(x);
+      device.run("rmsnorm_bwd", dx.buffer, y.grad!, x.buffer, w.value, rstd, rows, n, dx.accumulate, invN);
+    });
+    return y;
+  }
+
+  /** y = x Wᵀ (+ bias) (+ adapter); with `residual`, y = residual + …, summed into the residual's own accumulator. */
+  #linear(tape: Tape, x: Activation, module: string, residual?: Activation): Activation {
+    const { device } = this;
+    const w = this.#parameter(`${module}.weight`);
+    const bias = this.parameters.get(`${module}.bias`);
+    const [out, into] = w.shape;
+    const adapter = this.lora?.enabled ? this.lora.pairs.get(module) : undefined;
+    let y: Activation;
+    if (residual) {
+      if (tape.recording) {
+        y = tape.activation(x.rows, out, module);
+        device.run("copy", y.buffer, residual.buffer, x.rows * out);
+      } else {
+        y = residual;
+      }
+    } else {
+      y = tape.activation(x.rows, out, module);
+    }
+    if (residual && bias) {
+      const term = device.alloc(x.rows * out, `${module} with bias`);
+      this.#product(term, x.buffer, w.value, x.rows, out, into, 2, bias.value);
+      device.run("add", y.buffer, term, x.rows * out);
+      device.free(term);
+    } else {
+      this.#product(y.buffer, x.buffer, w.value, x.rows, out, into, residual ? 1 : bias ? 2 : 0, bias?.value);
+    }
+    const inner = adapter ? this.#adapt(y, x, adapter, out, into) : null;
+    tape.record([y], inner ? [inner] : [], () => {
+      const dy = y.grad!;
+      if (bias?.grad) device.run("bias_bwd", bias.grad, dy, x.rows, out);
+      // dW[out, in] += dyᵀ x, tokens ascending.
+      if (w.grad) {
+        device.run(
+          "matmul",
+          w.grad,
+          dy,
+          x.buffer,
+          this.#nothing,
+          out,
+          into,
+          x.rows,
+          1,
+          out,
+          into,
+          1,
+          into,
+          1,
+          this.precision,
+        );
+      }
+      const dx = tape.gradOf(x);
+      device.run(
+        "matmul",
+        dx.buffer,
+        dy,
+        w.value,
+        this.#nothing,
+        x.rows,
+        into,
+        out,
+        out,
+        1,
+        into,
+        1,
+        into,
+        dx.accumulate,
+        this.precision,
+      );
+      if (adapter && inner) this.#adaptBackward(dx.buffer, dy, x, inner, adapter, out, into);
+      if (residual) tape.passGrad(y, residual);
+    });
+    return y;
+  }
+
+  /** y += (s · x Aᵀ) Bᵀ; returns s · x Aᵀ. */
+  #adapt(y: Activation, x: Activation, { a, b, rank, scale }: LoraPair, out: number, into: number): DeviceBuffer {
+    const t = this.device.alloc(x.rows * rank, "adapter");
+    this.#product(t, x.buffer, a.value, x.rows, rank, into, 0);
+    this.device.run("scale", t, x.rows * rank, scale);
+    this.#product(y.buffer, t, b.value, x.rows, out, rank, 1);
+    return t;
+  }
+
+  #adaptBackward(
+    dx: DeviceBuffer,
+    dy: DeviceBuffer,
+    x: Activation,
+    t: DeviceBuffer,
+    { a, b, rank, scale }: LoraPair,
+    out: number,
+    into: number,
+  ): void {
+    const { device, precision } = this;
+    const none = this.#nothing;
+    const dt = device.alloc(x.rows * rank, "adapter gradient");
+    device.run("matmul", dt, dy, b.value, none, x.rows, rank, out, out, 1, rank, 1, rank, 0, precision);
+    device.run("scale", dt, x.rows * rank, scale);
+    if (b.grad) device.run("matmul", b.grad, dy, t, none, out, rank, x.rows, 1, out, rank, 1, rank, 1, precision);
+    if (a.grad)
+      device.run("matmul", a.grad, dt, x.buffer, none, rank, into, x.rows, 1, rank, into, 1, into, 1, precision);
+    device.run("matmul", dx, dt, a.value, none, x.rows, into, rank, rank, 1, into, 1, into, 1, precision);
+    device.free(dt);
+  }
+
+  #swiglu(tape: Tape, gate: Activation, up: Activation): Activation {
+    const { device } = this;
+    const n = gate.rows * gate.cols;
+    const out = tape.activation(gate.rows, gate.cols, "swiglu");
+    device.run("swiglu_fwd", out.buffer, gate.buffer, up.buffer, n);
+    tape.record([out], [], () => {
+      const [dgate, dup] = [gate, up].map((a) => tape.gradOf(a).buffer);
+      device.run("swiglu_bwd", dgate, dup, out.grad!, gate.buffer, up.buffer, n);
+    });
+    return out;
+  }
+
+  /** c[rows, n] = a[rows, k] · b[n, k]ᵀ */
+  #product(
+    c: DeviceBuffer,
+    a: DeviceBuffer,
+    b: DeviceBuffer,
+    rows: number,
+    n: number,
+    k: number,
+    mode: 0 | 1 | 2,
+    bias = this.#nothing,
+  ): void {
+    this.device.run("matmul", c, a, b, bias, rows, n, k, k, 1, 1, k, n, mode, this.precision);
+  }
+
+  // ── the vocabulary ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get #logitStride(): number {
+    return Math.ceil(this.config.vocabSize / 4) * 4;
+  }
+
+  get #head(): Parameter {
+    return this.#parameter(this.config.tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
+  }
+
+  #logits(z: DeviceBuffer, hidden: DeviceBuffer, rows: number): void {
+    const { vocabSize: V, hiddenSize: C } = this.config;
+    this.device.run(
+      "matmul",
+      z,
+      hidden,
+      this.#head.value,
+      this.#nothing,
+      rows,
+      V,
+      C,
+      C,
+      1,
+      1,
+      C,
+      this.#logitStride,
+      0,
+      this.precision,
+    );
+  }
+
+  /** Chunk by chunk of positions: logits → scores, and with `backward` dlogits → gradients of head and hidden. */
+  #vocabulary(
+    hidden: Activation,
+    packed: Packed,
+    temperature: number,
+    backward: { dlogp: Float32Array; dentropy: Float32Array | null } | null,
+  ): { logp: DeviceBuffer; entropy: DeviceBuffer } {
+    const { device, config, precision } = this;
+    const { vocabSize: V, hiddenSize: C } = config;
+    const S = packed.rows.length;
+    const ld = this.#logitStride;
+    const chunk = Math.min(Math.max(1, S), Math.max(16, Math.floor(LOGIT_WORDS / ld)));
+    const invT = Math.fround(1 / temperature);
+    const result = { logp: device.alloc(Math.max(1, S), "logp"), entropy: device.alloc(Math.max(1, S), "entropy") };
+    const own: DeviceBuffer[] = [];
+    const keep = (buffer: DeviceBuffer) => {
+      own.push(buffer);
+      return buffer;
+    };
+    const stats = keep(device.alloc(4 * Math.max(1, S), "vocabulary statistics"));
+    const index = keep(this.#words(packed.rows, "scored rows"));
+    const targets = keep(this.#words(packed.targets, "targets"));
+    const picked = keep(device.alloc(chunk * C, "hidden of a chunk"));
+    const z = keep(device.alloc(chunk * ld, "logits of a chunk"));
+    let gradient: { dlogp: DeviceBuffer; dentropy: DeviceBuffer; dpicked: DeviceBuffer } | null = null;
+    if (backward) {
+      gradient = {
+        dlogp: keep(this.#floats(backward.dlogp, "dlogp")),
+        dentropy: keep(this.#floats(backward.dentropy ?? new Float32Array(S), "dentropy")),
+        dpicked: keep(device.alloc(chunk * C, "gradient of a chunk")),
+      };
+      hidden.grad = device.alloc(hidden.rows * C, "activation gradient");
+      device.run("fill", hidden.grad, hidden.rows * C, 0);
+    }
+    for (let at = 0; at < S; at += chunk) {
+      const rows = Math.min(chunk, S - at);
+      device.run("gather_rows", picked, hidden.buffer, index, rows, C, at);
+      this.#logits(z, picked, rows);
+      device.run("logprob_fwd", result.logp, result.entropy, stats, z, targets, rows, V, ld, at, invT);
+      if (!gradient) continue;
+      device.run("logprob_bwd", z, stats, targets, gradient.dlogp, gradient.dentropy, rows, V, ld, at, invT);
+      const head = this.#head;
+      if (head.grad) {
+        device.run("matmul", head.grad, z, picked, this.#nothing, V, C, rows, 1, ld, C, 1, C, 1, precision);
+      }
+      device.run("matmul", gradient.dpicked, z, head.value, this.#nothing, rows, C, V, ld, 1, C, 1, C, 0, precision);
+      device.run("scatter_rows", hidden.grad!, gradient.dpicked, index, rows, C, at);
+    }
+    for (const buffer of own) device.free(buffer);
+    return result;
+  }
+
+  async #collect(scored: { logp: DeviceBuffer; entropy: DeviceBuffer }, n: number): Promise<Scores> {
+    const logp = await this.device.readF32(scored.logp, 0, n);
+    const entropy = await this.device.readF32(scored.entropy, 0, n);
+    this.device.free(scored.logp);
+    this.device.free(scored.entropy);
+    return { logp, entropy };
+  }
+
+  // ── small things ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #parameter(name: string): Parameter {
+    const parameter = this.parameters.get(name);
+    if (!parameter) throw new CohortError("bad-model", `the model has no ${name}`, "load it from a complete folder");
+    return parameter;
+  }
+
+  #upload(packed: Packed): PassInput {
+    return {
+      tokens: this.#words(packed.tokens, "tokens"),
+      positions: this.#words(packed.positions, "positions"),
+      table: this.#words(packed.table, "sequence table"),
+      rows: packed.tokens.length,
+      sequences: packed.sequences,
+      maxKeys: packed.maxKeys,
+    };
+  }
+
+  #release(input: PassInput): void {
+    for (const buffer of [input.tokens, input.positions, input.table]) this.device.free(buffer);
+    if (input.cache) this.device.free(input.cache.index);
+  }
+
+  #words(data: Uint32Array, label: string): DeviceBuffer {
+    const buffer = this.device.alloc(Math.max(1, data.length), label);
+    this.device.write(buffer, data);
+    return buffer;
+  }
+
+  #floats(data: Float32Array, label: string): DeviceBuffer {
+    const buffer = this.device.alloc(Math.max(1, data.length), label);
+    this.device.write(buffer, data);
+    return buffer;
+  }
+}
