@@ -607,6 +607,8 @@ function buildLoss(c: Context, slots: Slots, p: Params): Vec {
     const policy = slots.gate(c, ratio, p);
     plus(slots.weight && c.has("weight") ? policy.mul(c.field("weight")) : policy);
   }
+  // An aggregation on its own works on token losses that the batch brings.
+  if (!slots.gate && c.has("loss_token")) plus(c.field("loss_token"));
   if (slots.kl) plus(slots.kl(c, p));
   if (slots.entropy) plus(slots.entropy(c, p).neg());
   let loss = perToken ? slots.aggregate!(c, perToken, p) : c.number(0);

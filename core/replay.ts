@@ -64,7 +64,7 @@ export function run(recipe: Recipe, given: Case): Record<string, unknown> {
 }
 
 const hasObjective = (r: Recipe): boolean =>
-  r.option || r.outputs ? Boolean(r.loss ?? r.gate ?? r.kl ?? r.entropy ?? r.aux) : true;
+  r.option || r.outputs ? Boolean(r.loss ?? r.gate ?? r.kl ?? r.entropy ?? r.aux ?? r.aggregate) : true;
 
 /** A field as nested lists, with nulls and booleans where they belong. */
 function plain(batch: Batch, value: unknown): unknown {

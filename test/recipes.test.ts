@@ -17,7 +17,7 @@ import {
   resolveParams,
 } from "../core/recipe.ts";
 import { replay } from "../core/replay.ts";
-import { differences, madeUp } from "./rl-support.ts";
+import { completed, differences, madeUp } from "./rl-support.ts";
 
 const shared = new URL("../../shared/systems/cases/", import.meta.url).pathname;
 const own = new URL("./cases/", import.meta.url).pathname;
@@ -98,7 +98,7 @@ describe.each([...recipeIds])("%s", (id) => {
     const recipe = await loadRecipe(id);
     const batches: [Batch, Record<string, unknown>][] = [1, 2, 3].map((seed) => [madeUp(seed), {}]);
     for (const c of [...casesIn(shared), ...casesIn(own)].filter((c) => c.system === id).slice(0, 2)) {
-      batches.push([Batch.fromCase(c.batch, recipe.fields), c.params ?? {}]);
+      batches.push([completed(Batch.fromCase(c.batch, recipe.fields), 5), c.params ?? {}]);
     }
     let checked = 0;
     for (const [batch, given] of batches) {

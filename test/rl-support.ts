@@ -52,6 +52,16 @@ export function madeUp(seed: number, { groups = 3, longest = 6 } = {}): Batch {
   });
 }
 
+/** The batch with the token fields of a rollout that it lacks, so that an advantage's case can be taken to the loss. */
+export function completed(batch: Batch, seed: number): Batch {
+  const next = random(seed);
+  const old = Float64Array.from({ length: batch.token.size }, () => -0.05 - 2.5 * next());
+  const field = (data: Float64Array) => ({ level: batch.token, data });
+  const near = (spread: number) => field(old.map((x) => Math.min(-1e-3, x + spread * (next() - 0.5))));
+  if (batch.fields.has("logp") || batch.vocabulary) return batch;
+  return batch.with({ logp: near(0.5), logp_old: field(old), logp_ref: near(1), entropy: field(old.map((x) => -x)) });
+}
+
 export interface Checked {
   checked: number;
   skipped: number;

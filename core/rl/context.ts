@@ -79,6 +79,24 @@ export class Context {
   levelOf(name: string): Level {
     return this.field(name).level;
   }
+  /** As levelOf, of a field with one number a turn, the tokens of each turn tied to it by the field `turn` (0, 1, … in each). */
+  steps(name: string, turn = "turn"): Level {
+    const step = this.levelOf(name);
+    if (this.token.find(step)) return step;
+    const first = step.edge(this.trajectory).offsets as Int32Array;
+    const trajectory = this.token.edge(this.trajectory).index;
+    const index = Int32Array.from(this.#data(turn), (k, t) => first[trajectory[t]] + k);
+    index.forEach((k, t) => {
+      if (k < first[trajectory[t] + 1] && k >= first[trajectory[t]]) return;
+      throw new CohortError(
+        "bad-batch",
+        `Context.steps: '${turn}' of trajectory ${trajectory[t]}, token ${t - this.batch.offsets[trajectory[t]]} has no entry in '${name}'`,
+        `give '${name}' one number a turn`,
+      );
+    });
+    this.token.link(step, { index });
+    return step;
+  }
   /** A coarser level by keys, made once: `c.keyed("role", c.trajectory, c.raw("role"))`. */
   keyed(name: string, base: Level, ...keys: ArrayLike<number | string | boolean>[]): Level {
     return this.#level(`${name} of ${base.id}`, () => base.keyed(name, ...keys));

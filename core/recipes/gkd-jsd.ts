@@ -1,0 +1,34 @@
+import { defineRecipe, number } from "../recipe.ts";
+import { tokenMean } from "../rl/aggregate.ts";
+import { logSoftmax } from "../rl/entropy.ts";
+
+export default defineRecipe({
+  id: "gkd-jsd",
+  paper: {
+    title: "On-Policy Distillation of Language Models: Learning from Self-Generated Mistakes",
+    arxiv: "2306.13649",
+  },
+  stage: ["objective"],
+  describe: `Distillation from a teacher's full distribution (logits_ref) on the student's own samples: the generalised
+Jensen–Shannon divergence between both, mean over trained tokens. Not multiplied by temperature².`,
+  formula: "M = (1−beta)·P_s + beta·P_t; loss = mean_t [beta·KL(P_t‖M) + (1−beta)·KL(P_s‖M)]",
+  params: {
+    beta: number(0.5, "share of the teacher in the mixture", { min: 0.001, max: 0.999 }),
+    temperature: number(0.9, "divides both logits", { min: 0.01 }),
+  },
+  loss: (c, p) => {
+    const student = logSoftmax(c.field("logits").div(p.temperature), c.token);
+    const teacher = logSoftmax(c.field("logits_ref").div(p.temperature), c.token);
+    const mixture = student
+      .exp()
+      .mul(1 - p.beta)
+      .add(teacher.exp().mul(p.beta))
+      .log();
+    const toTeacher = teacher.exp().mul(teacher.sub(mixture)).mul(p.beta);
+    const toStudent = student
+      .exp()
+      .mul(student.sub(mixture))
+      .mul(1 - p.beta);
+    return tokenMean(c, toTeacher.add(toStudent).sumOver(c.token));
+  },
+});
