@@ -20,9 +20,8 @@ interface FieldRule {
   shape: readonly Shape[];
   /** A log-probability: refused above 1e-6. */
   logProbability?: boolean;
-  /** null stands for "not applicable"; `present` tells which are there. */
+  /** null stands for "not applicable"; the field `<name>.present` tells which are there. */
   nullable?: boolean;
-  /** May be infinite or absent in raw JSON. */
 }
 
 /** The fields that any recipe may read; further ones are declared by the recipe that reads them. */
@@ -106,13 +105,15 @@ export class Batch {
    *
    * @param lengths tokens of each trajectory (N)
    * @param group group of each trajectory: 0, 1, 2, … without gaps, in any order; absent: one group
+   * @param rewards named rewards, one number a trajectory each; null where a reward does not apply
    * @param fields numbers by name; the level is told by the count (token or trajectory), by `shapes` where that is unclear
    * @throws CohortError "bad-batch" naming field, trajectory and token
    */
   static from(given: {
     lengths: ArrayLike<number>;
     group?: ArrayLike<number>;
-    fields: Record<string, ArrayLike<number>>;
+    fields: Record<string, ArrayLike<number | null>>;
+    rewards?: Record<string, readonly (number | null)[]>;
     shapes?: Record<string, "token" | "trajectory">;
     raw?: Record<string, unknown>;
   }): Batch {
@@ -131,9 +132,17 @@ export class Batch {
           "give one number a token or one a trajectory",
         );
       }
-      const numbers = data instanceof Float64Array ? data : Float64Array.from(data);
-      checkNumbers(name, level, numbers, levels.token.edge(levels.trajectory).offsets as Int32Array);
+      const offsets = levels.token.edge(levels.trajectory).offsets as Int32Array;
+      if (STANDARD_FIELDS[name]?.nullable && Array.isArray(data)) {
+        addScalars(fields, name, level, data, offsets, true);
+        continue;
+      }
+      const numbers = data instanceof Float64Array ? data : Float64Array.from(data as ArrayLike<number>);
+      checkNumbers(name, level, numbers, offsets);
       fields.set(name, { level, data: numbers });
+    }
+    if (given.rewards) {
+      addRewards(fields, levels.trajectory, given.rewards, levels.token.edge(levels.trajectory).offsets as Int32Array);
     }
     return new Batch(levels, fields, new Map(Object.entries(given.raw ?? {})));
   }

@@ -42,7 +42,7 @@
  * test/recipes.test.ts finds every recipe by itself: its cases, its derivative against finite differences, its degenerate
  * batches. Mention in `describe` where a formula is a reconstruction.
  */
-import type { Batch, Field, Shape } from "./batch.ts";
+import { Batch, type Field, type Shape } from "./batch.ts";
 import { CohortError, nearest } from "./errors.ts";
 import { recipeIds } from "./generated/recipe-ids.ts";
 import { seqMeanTokenMean } from "./rl/aggregate.ts";
@@ -140,6 +140,12 @@ export interface Kept {
   leftOut?: boolean;
 }
 
+/** Rewards that some trajectories do not have (`present` 0): those leave every moment and get advantage 0. */
+export interface Partly {
+  reward: Vec;
+  present: Vec;
+}
+
 export type State = Record<string, unknown>;
 
 /** The slots that a recipe may fill; p are its parameters. */
@@ -147,7 +153,7 @@ export interface Slots<P = Params> {
   /** Which prompts, how many rollouts: reports through c.output("sampling_weight" | "rollouts" | "selected", …). */
   sampler?(c: Context, p: P): void;
   /** The reward that the advantage starts from, over trajectories or tokens; output `reward_shaped`. */
-  reward?(c: Context, p: P): Vec;
+  reward?(c: Context, p: P): Vec | Partly;
   /** Output `advantage`, at the level of what is returned. */
   advantage?(c: Context, p: P): Vec;
   filter?(c: Context, p: P): Kept;
@@ -443,10 +449,16 @@ export function prepare(
   if (slots.reward) {
     run(
       (c) => slots.reward!(c, params),
-      (reward, c) => {
+      (made, c) => {
+        const { reward, present } = "present" in made ? made : { reward: made, present: undefined };
         const perToken = reward.level === c.token;
         result.rewardShaped = store(perToken ? "reward_token" : "reward", reward);
-        outputs[perToken ? "reward_token" : "reward_shaped"] ??= { level: reward.level, data: result.rewardShaped };
+        const there = present && store("reward.present", present);
+        outputs[perToken ? "reward_token" : "reward_shaped"] ??= {
+          level: reward.level,
+          data: result.rewardShaped,
+          present: there,
+        };
       },
     );
   }
@@ -630,7 +642,7 @@ function policyMetrics(c: Context): void {
 
 /** Statistics of the reward by group, under TRL's names. */
 function rewardMetrics(c: Context): void {
-  if (!c.has("reward")) return;
+  if (!c.wantsMetrics || !c.has("reward")) return;
   const present = c.present("reward");
   c.report("reward", () => c.reward.meanOver(ALL, present));
   const deviation = c.reward.stdOver(c.group, { ddof: 1, weight: present });
@@ -661,8 +673,9 @@ function collect(c: Context, outputs: Record<string, unknown>, metrics: Record<s
 }
 
 function finite(what: string, data: Float64Array, batch?: Batch): void {
-  const at = data.findIndex((x) => x - x !== 0);
-  if (at < 0) return;
+  let at = 0;
+  while (at < data.length && data[at] - data[at] === 0) at++;
+  if (at === data.length) return;
   let where = `element ${at}`;
   if (batch) {
     const { offsets } = batch;
@@ -680,18 +693,62 @@ function finite(what: string, data: Float64Array, batch?: Batch): void {
 // What a recipe reads
 
 /**
- * The batch fields that the recipe reads with these parameters, found by running it on a small made-up batch. Declared
- * fields of the recipe are included.
+ * The batch fields that the recipe reads with these parameters, found by running it on a small made-up batch, so that a
+ * trainer can refuse before the run starts. Declared fields of the recipe are included.
  */
-export function needs(recipe: Recipe, params: Params, probe: Batch): string[] {
+export function needs(recipe: Recipe, params: Params, probe: Batch = probeBatch()): string[] {
   const reads = new Set<string>(Object.keys(recipe.fields ?? {}));
   try {
-    const prepared = prepare(recipe, params, probe, undefined, { reads });
-    objective(recipe, params, prepared.batch, {}, { reads });
+    const prepared = prepare(recipe, params, probe, undefined, { reads, metrics: false });
+    objective(recipe, params, prepared.batch, {}, { reads, metrics: false });
   } catch (error) {
     // A made-up batch may be refused by a recipe with demands of its own; what it read until then stands.
     if (!(error instanceof CohortError)) throw error;
   }
   const made = new Set(["advantage", "weight", "keep", "keep_token", "left_out", "reward.present"]);
   return [...reads].filter((name) => !made.has(name) && !name.endsWith(".present")).sort();
+}
+
+/** Two prompts with two rollouts each and every standard numeric field: enough for any recipe to show what it reads. */
+function probeBatch(): Batch {
+  const tokens = 6;
+  const ramp = (from: number, step: number): Float64Array =>
+    Float64Array.from({ length: tokens }, (_, t) => from + t * step);
+  const perToken = {
+    mask: ramp(1, 0),
+    logp: ramp(-1, -0.1),
+    logp_old: ramp(-1.1, -0.08),
+    logp_ref: ramp(-1.2, -0.05),
+    logp_rollout: ramp(-1.1, -0.08),
+    reward_token: ramp(0, 0.1),
+    entropy: ramp(1, 0.1),
+    value: ramp(0.5, 0.05),
+    value_old: ramp(0.5, 0.04),
+    turn: Float64Array.of(0, 1, 0, 0, 1, 0),
+    tokens: ramp(1, 1),
+  };
+  const shapes = Object.fromEntries(Object.keys(perToken).map((name) => [name, "token" as const]));
+  return Batch.from({
+    lengths: [2, 1, 2, 1],
+    group: [0, 0, 1, 1],
+    fields: {
+      ...perToken,
+      reward: [1, 0, 1, 0],
+      correct: [1, 0, 1, 0],
+      truncated: [0, 0, 0, 1],
+      difficulty: [0.5, 0.5, 1, 1],
+    },
+    shapes,
+    rewards: { first: [1, 0, 1, 0] },
+    raw: {
+      pairs: [
+        [0, 1],
+        [2, 3],
+      ],
+      prompt_stats: [
+        [2, 1],
+        [2, 1],
+      ],
+    },
+  });
 }

@@ -14,7 +14,7 @@ sampler reported: corrects for an inference engine that is not the trainer. No g
     eps_hi: number(0.28, "clip range above 1", { min: 0 }),
     eps_lo: number(0.2, "clip range below 1", { min: 0, max: 1 }),
   },
-  weight: (c, p) => c.logpOld.sub(c.logpRollout).clamp(-300, 300).exp().clamp(p.c_min, p.c_max).mul(c.mask),
+  weight: (c, p) => c.logpOld.sub(c.logpRollout).exp().clamp(p.c_min, p.c_max).mul(c.mask),
   kl: none,
   aggregate: tokenMean,
 });

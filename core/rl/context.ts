@@ -36,7 +36,8 @@ export class Context {
   readonly outputs = new Map<string, Output | unknown>();
   readonly #differentiate: ReadonlySet<string>;
   readonly #vectors = new Map<string, Vec>();
-  readonly #wantMetrics: boolean;
+  /** Whether metrics are asked for. */
+  readonly wantsMetrics: boolean;
   readonly #levels = new Map<string, Level>();
 
   constructor(batch: Batch, options: ContextOptions = {}) {
@@ -44,7 +45,7 @@ export class Context {
     this.state = options.state ?? {};
     this.graph = new Graph(options.frozen);
     this.#differentiate = new Set(options.differentiate ?? []);
-    this.#wantMetrics = options.metrics ?? true;
+    this.wantsMetrics = options.metrics ?? true;
   }
 
   close(): void {
@@ -234,7 +235,7 @@ export class Context {
 
   /** A number of the step for the log; means over masked tokens or over the level, computed with the loss. */
   report(name: string, vec: Vec | (() => Vec)): void {
-    if (!this.#wantMetrics) return;
+    if (!this.wantsMetrics) return;
     this.metrics.set(name, typeof vec === "function" ? vec() : vec);
   }
   /** A named output beside the standard ones (see FORMAT of the cases); `present` 0 makes an entry null. */

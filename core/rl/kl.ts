@@ -20,7 +20,7 @@ export interface KlClamp {
 
 /** The estimate from d = lp − lp_ref. */
 export function klEstimate(d: Vec, kind: KlKind, { inner, outer }: KlClamp = {}): Vec {
-  const x = inner === undefined ? d.clamp(-300, 300) : d.clamp(-inner, inner);
+  const x = inner === undefined ? d : d.clamp(-inner, inner);
   let k: Vec;
   if (kind === "k1") k = x;
   else if (kind === "k2") k = x.square().mul(0.5);

@@ -1,8 +1,8 @@
 /**
  * @file The elementwise primitives: code for the interpreter, and the adjoint in terms of the primitives themselves.
  *
- * Rules for the degenerate: x/0 = 0, ln x for x below 2^-1022 is ln 2^-1022, √x for x < 0 is 0, exponents saturate at
- * -708 and 709. On a tie min and max hand the gradient to the first operand; clamp passes it at its bounds.
+ * Rules for the degenerate: x/0 = 0, ln x for x below 2^-1022 is ln 2^-1022, √x for x < 0 is 0, and
+ * exponents are clamped to ±300 (e^300 ≈ 2e130, so that a product of two is finite; the derivative stays the value). On a tie min and max hand the gradient to the first operand; clamp passes it at its bounds.
  */
 import { CohortError } from "../errors.ts";
 import * as code from "../wasm/rl/opcodes.ts";

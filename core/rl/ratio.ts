@@ -1,25 +1,24 @@
 /**
  * @file Importance ratios between the current and the old policy, at any level.
  *
- * A log-ratio is clamped to ±300 (e^300 ≈ 2e130, whose square is still finite), with gradient 0 beyond; nothing that
- * fits into a sensible batch reaches it. Tokens with mask 0 never enter a ratio of a coarser level.
+ * The exponential saturates at e^±300 ≈ 10^±130 (ops.ts), so that no ratio, nor the product of two, is infinite; nothing
+ * that fits into a sensible batch reaches it. Tokens with mask 0 never enter a ratio of a coarser level.
  */
 import type { Context } from "./context.ts";
 import type { Level } from "./level.ts";
 import type { Vec } from "./vec.ts";
 
-export const LOG_RATIO_LIMIT = 300;
-
 export interface RatioOptions {
   /** The policy that the samples came from (default lp_old). */
   old?: Vec;
-  /** Clamp of each token's lp − lp_old. */
+  /** Clamp of each token's lp − lp_old (verl: 20), with gradient 0 beyond; default none. */
   limit?: number;
 }
 
-/** lp − lp_old, clamped. */
-export function logRatio(c: Context, { old = c.logpOld, limit = LOG_RATIO_LIMIT }: RatioOptions = {}): Vec {
-  return c.logp.sub(old).clamp(-limit, limit);
+/** lp − lp_old. */
+export function logRatio(c: Context, { old = c.logpOld, limit }: RatioOptions = {}): Vec {
+  const d = c.logp.sub(old);
+  return limit === undefined ? d : d.clamp(-limit, limit);
 }
 
 /** ρ_{i,t} = exp(lp − lp_old): PPO, GRPO. */
@@ -34,7 +33,7 @@ export function tokenRatio(c: Context, options?: RatioOptions): Vec {
 export function levelRatio(c: Context, level: Level, kind: "geometric" | "product", options?: RatioOptions): Vec {
   const sum = c.mask.mul(logRatio(c, options)).sumOver(level);
   const log = kind === "product" ? sum : sum.div(c.mask.sumOver(level).max(1));
-  return log.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
+  return log.exp();
 }
 
 /** Value of s, derivative of each token's own log-probability: sg(s)·exp(lp − sg(lp)) (GSPO-token). */

@@ -4,7 +4,7 @@
  */
 import { engine } from "./engine.ts";
 
-/** e^x, x clamped to [-708, 709]. */
+/** e^x, x clamped to ±300. */
 export const exp = (x: number): number => engine().kernels.exp(x);
 /** ln x; anything below the smallest normal number counts as that. */
 export const log = (x: number): number => engine().kernels.log(x);

@@ -227,7 +227,7 @@ export class Vec {
   abs(): Vec {
     return this.#apply("abs");
   }
-  /** e^x, x clamped to [-708, 709]. */
+  /** e^x, x clamped to ±300. */
   exp(): Vec {
     return this.#apply("exp");
   }

@@ -46,12 +46,20 @@ function step(ins: usize, from: i32, len: i32): void {
     case op.ABS:
       for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.abs(v128.load(a + i)));
       break;
-    case op.EXP:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, exp2x(v128.load(a + i)));
+    case op.EXP: {
+      let i: usize = 0;
+      for (; i + 32 <= bytes; i += 32) {
+        const x = exp2x(v128.load(a + i));
+        const y = exp2x(v128.load(a + i, 16));
+        v128.store(o + i, x);
+        v128.store(o + i, y, 16);
+      }
+      for (; i < bytes; i += 16) v128.store(o + i, exp2x(v128.load(a + i)));
       break;
+    }
     case op.SQRT:
       for (let i: usize = 0; i < bytes; i += 16)
-        v128.store(o + i, f64x2.sqrt(f64x2.max(f64x2.splat(0), v128.load(a + i))));
+        v128.store(o + i, f64x2.sqrt(f64x2.pmax(f64x2.splat(0), v128.load(a + i))));
       break;
     case op.SIGMOID:
       for (let i: usize = 0; i < bytes; i += 16)
@@ -112,10 +120,10 @@ function step(ins: usize, from: i32, len: i32): void {
       }
       break;
     case op.MIN:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.min(v128.load(a + i), v128.load(b + i)));
+      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.pmin(v128.load(a + i), v128.load(b + i)));
       break;
     case op.MAX:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.max(v128.load(a + i), v128.load(b + i)));
+      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.pmax(v128.load(a + i), v128.load(b + i)));
       break;
     case op.POW:
       for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, power(load<f64>(a + i), load<f64>(b + i)));
@@ -141,7 +149,7 @@ function step(ins: usize, from: i32, len: i32): void {
       break;
     case op.CLAMP: // a to [b, c]
       for (let i: usize = 0; i < bytes; i += 16)
-        v128.store(o + i, f64x2.min(v128.load(c + i), f64x2.max(v128.load(b + i), v128.load(a + i))));
+        v128.store(o + i, f64x2.pmin(f64x2.pmax(v128.load(a + i), v128.load(b + i)), v128.load(c + i)));
       break;
     case op.INSIDE: // 1 where b ≤ a ≤ c
       for (let i: usize = 0; i < bytes; i += 16) {
@@ -154,15 +162,15 @@ function step(ins: usize, from: i32, len: i32): void {
       for (let i: usize = 0; i < bytes; i += 16) {
         const r = v128.load(a + i);
         const A = v128.load(b + i);
-        const clipped = f64x2.min(v128.load(d + i), f64x2.max(v128.load(c + i), r));
-        v128.store(o + i, f64x2.min(f64x2.mul(r, A), f64x2.mul(clipped, A)));
+        const clipped = f64x2.pmin(f64x2.pmax(r, v128.load(c + i)), v128.load(d + i));
+        v128.store(o + i, f64x2.pmin(f64x2.mul(r, A), f64x2.mul(clipped, A)));
       }
       break;
     case op.SURROGATE_SLOPE: // its derivative by a: b where the unclipped branch is at most the clipped one
       for (let i: usize = 0; i < bytes; i += 16) {
         const r = v128.load(a + i);
         const A = v128.load(b + i);
-        const clipped = f64x2.min(v128.load(d + i), f64x2.max(v128.load(c + i), r));
+        const clipped = f64x2.pmin(f64x2.pmax(r, v128.load(c + i)), v128.load(d + i));
         v128.store(o + i, v128.and(A, f64x2.le(f64x2.mul(r, A), f64x2.mul(clipped, A))));
       }
       break;
