@@ -26,8 +26,8 @@
  * earlier ones through the context (`c.advantage`, `c.reward` after shaping, `c.field("weight")`).
  * - An absent slot is plain GRPO's, with its parameters (eps_std; eps_lo, eps_hi; beta), unless the recipe fills `loss` or
  *   `outputs`; `kl: none` for a system without the KL term. A recipe with `option: true` is
- *   one option and not a whole system (a KL estimator, a filter): its absent slots stay empty, and its cases hold what it
- *   fills. `compose(base, …options)` puts an option's slots into a system.
+ *   one option and not a whole system (a KL estimator, a filter): its absent slots stay empty (but for aggregate: the
+ *   token mean), and its cases hold what it fills. `compose(base, { kl: option })` puts slots of one into another.
  * - Slots return Vecs (core/rl/vec.ts): record with methods, reduce to a level by name (`x.meanOver(c.group)`), never
  *   write a derivative, stop gradients with `.stop()`. The level of what you return is the level of the output: an
  *   advantage over trajectories comes out as N numbers, over tokens as ragged rows (`.to(c.token)`).
@@ -45,7 +45,7 @@
 import { Batch, type Field, type Shape } from "./batch.ts";
 import { CohortError, nearest } from "./errors.ts";
 import { recipeIds } from "./generated/recipe-ids.ts";
-import { seqMeanTokenMean } from "./rl/aggregate.ts";
+import { seqMeanTokenMean, tokenMean } from "./rl/aggregate.ts";
 import { zScore } from "./rl/baseline.ts";
 import { Context, type ContextOptions, DIFFERENTIABLE, type Output } from "./rl/context.ts";
 import { ppoClip } from "./rl/gate.ts";
@@ -239,7 +239,7 @@ export const none = (c: Context): Vec => c.number(0);
 /** The slots of a recipe with plain GRPO's in the empty places. */
 function slotsOf(recipe: Recipe): Slots {
   const slots: Slots = { ...recipe };
-  if (standsAlone(recipe)) return { aggregate: GRPO.aggregate.run, ...slots };
+  if (standsAlone(recipe)) return { aggregate: tokenMean, ...slots };
   return {
     advantage: GRPO.advantage.run,
     ratio: GRPO.ratio.run,
@@ -321,52 +321,6 @@ export async function loadRecipe(id: string): Promise<Recipe> {
   return module.default;
 }
 
-/**
- * A system with options put in: each option's slots replace the base's, its parameters join them.
- *
- * @throws CohortError "bad-config" where an option is a whole system, two options fill one slot, or the base takes no such slot
- */
-export function compose(base: Recipe, ...options: Recipe[]): Recipe {
-  let result = base;
-  const filledBy = new Map<string, string>();
-  for (const option of options) {
-    if (!option.option) {
-      throw new CohortError(
-        "bad-config",
-        `compose: '${option.id}' is a whole system`,
-        "choose it as the recipe, or an option instead",
-      );
-    }
-    const slots = SLOTS.filter((name) => option[name] !== undefined);
-    for (const name of slots) {
-      const other = filledBy.get(name);
-      if (other)
-        throw new CohortError(
-          "bad-config",
-          `compose: '${option.id}' and '${other}' both fill '${name}'`,
-          "leave one out",
-        );
-      if (base.loss && POLICY_SLOTS.has(name)) {
-        throw new CohortError(
-          "bad-config",
-          `compose: '${base.id}' has a loss of its own, '${option.id}' fills '${name}'`,
-          "leave the option out",
-        );
-      }
-      filledBy.set(name, option.id);
-    }
-    const replaced = Object.fromEntries(slots.map((name) => [name, option[name]]));
-    result = {
-      ...result,
-      ...replaced,
-      id: `${result.id}+${option.id}`,
-      params: { ...paramsOf(result), ...option.params },
-      fields: { ...result.fields, ...option.fields },
-    };
-  }
-  return result;
-}
-
 const SLOTS = [
   "sampler",
   "reward",
@@ -379,11 +333,77 @@ const SLOTS = [
   "entropy",
   "aggregate",
   "aux",
-  "loss",
-  "outputs",
-  "state",
 ] as const;
-const POLICY_SLOTS: ReadonlySet<string> = new Set(["ratio", "gate", "kl", "entropy", "aggregate", "weight"]);
+export type SlotName = (typeof SLOTS)[number];
+/** Slots that a recipe with a `loss` of its own never runs. */
+const POLICY_SLOTS: ReadonlySet<SlotName> = new Set(["weight", "ratio", "gate", "kl", "entropy", "aggregate", "aux"]);
+
+/** Which recipes lend which slot: `{ kl: k3, filter: [dynamicSampling, overlongFilter], weight: icepop }`. */
+export type Parts = { readonly [K in SlotName]?: Recipe | readonly Recipe[] };
+
+/**
+ * A system with the named slots of other recipes put in. Several filters keep what all keep, several weights multiply,
+ * several kl, entropy or aux terms add up. The lenders' parameters join the base's, which win where names meet.
+ *
+ * @throws CohortError "bad-config" where a lender lacks the slot, two lenders cannot share one, two have a state, or the
+ *   base would never run it
+ */
+export function compose(base: Recipe, parts: Parts): Recipe {
+  const refuse = (why: string, remedy: string): never => {
+    throw new CohortError("bad-config", `compose: ${why}`, remedy);
+  };
+  if (base.option) refuse(`'${base.id}' is an option, not a system`, "start from a whole system such as 'grpo'");
+  let result: Recipe = { ...base };
+  for (const slot of SLOTS) {
+    const lenders = [parts[slot] ?? []].flat() as Recipe[];
+    if (lenders.length === 0) continue;
+    if ((base.loss && POLICY_SLOTS.has(slot)) || base.outputs) {
+      refuse(`'${base.id}' has a loss of its own and never runs '${slot}'`, `leave out ${lenders[0].id}`);
+    }
+    for (const lender of lenders) {
+      if (!lender[slot]) {
+        const has = SLOTS.filter((name) => lender[name]).join(", ");
+        refuse(`'${lender.id}' has no '${slot}'`, `it can lend ${has || "nothing"}`);
+      }
+      if (lender.state && result.state && lender.state !== result.state) {
+        refuse(`'${lender.id}' and '${result.id}' both keep a state`, "leave one out");
+      }
+      result = {
+        ...result,
+        id: `${result.id}+${lender.id}`,
+        params: { ...lender.params, ...result.params },
+        fields: { ...lender.fields, ...result.fields },
+        state: result.state ?? lender.state,
+      };
+    }
+    const filled = lenders.length === 1 ? lenders[0][slot] : joined(slot, lenders);
+    if (!filled) refuse(`${lenders.map((l) => l.id).join(" and ")} both fill '${slot}'`, "leave one out");
+    result = { ...result, [slot]: filled };
+  }
+  return result;
+}
+
+/** Several recipes' slots as one, where that has a meaning. */
+function joined(slot: SlotName, lenders: readonly Recipe[]): unknown {
+  const both = (a: Vec | undefined, b: Vec | undefined): Vec | undefined => (a && b ? a.mul(b) : (a ?? b));
+  if (slot === "filter") {
+    return (c: Context, p: Params): Kept =>
+      lenders
+        .map((l) => l.filter!(c, p))
+        .reduce((a, b) => ({
+          keep: both(a.keep, b.keep),
+          keepToken: both(a.keepToken, b.keepToken),
+          leftOut: a.leftOut || b.leftOut,
+        }));
+  }
+  if (slot === "weight") {
+    return (c: Context, p: Params): Vec => lenders.map((l) => l.weight!(c, p)).reduce((a, b) => a.mul(b));
+  }
+  if (slot === "kl" || slot === "entropy" || slot === "aux") {
+    return (c: Context, p: Params): Vec => lenders.map((l) => l[slot]!(c, p)).reduce((a, b) => a.add(b));
+  }
+  return undefined;
+}
 
 // Running a recipe
 

@@ -209,7 +209,7 @@ describe("recipes at large", () => {
     expect(needs(dpo, resolveParams(dpo))).toEqual(["logp", "logp_ref", "mask", "pairs"]);
   });
 
-  test("an option replaces a slot and brings its parameters; a whole system is refused", async () => {
+  test("an option replaces a slot and brings its parameters", async () => {
     const grpo = await loadRecipe("grpo");
     const option = defineRecipe({
       id: "constant-kl",
@@ -221,7 +221,7 @@ describe("recipes at large", () => {
       option: true,
       kl: (c, p) => c.number(p.level, c.token),
     });
-    const both = compose(grpo, option);
+    const both = compose(grpo, { kl: option });
     const params = resolveParams(both, { level: 3 });
     const batch = madeUp(5);
     const plain = objective(grpo, resolveParams(grpo), prepare(grpo, resolveParams(grpo), batch).batch);
@@ -231,7 +231,23 @@ describe("recipes at large", () => {
       return mask.subarray(batch.offsets[i], batch.offsets[i + 1]).every((m) => m === 0);
     }).length;
     expect(more.loss - plain.loss).toBeCloseTo(3 * (1 - empty / batch.trajectory.size), 12);
-    expect(() => compose(grpo, grpo)).toThrow("whole system");
+    expect(() => compose(grpo, { filter: option })).toThrow("it can lend kl");
+    expect(() => compose(option, { kl: option })).toThrow("is an option");
+  });
+
+  test("an option without a meaning beside the base is refused; filters multiply", async () => {
+    const [dpo, sampling, quantile, tis, dapo] = await Promise.all(
+      ["dpo", "dynamic-sampling", "top-entropy-quantile", "tis-token", "dapo"].map(loadRecipe),
+    );
+    expect(() => compose(dpo, { weight: tis })).toThrow("never runs 'weight'");
+    expect(() => compose(dapo, { gate: [dapo, dapo] })).toThrow("both fill 'gate'");
+    const both = compose(dapo, { filter: [sampling, quantile], weight: tis });
+    const params = resolveParams(both, { top_entropy_quantile: 0.5, c_max: 2 });
+    const kept = prepare(both, params, madeUp(21));
+    expect(kept.keep).toBeDefined();
+    expect(kept.keepToken).toBeDefined();
+    expect(Math.max(...kept.weight!)).toBeLessThanOrEqual(2);
+    expect(Number.isFinite(objective(both, params, kept.batch).loss)).toBe(true);
   });
 
   test("metrics are there under TRL's names and are 0 on-policy", async () => {

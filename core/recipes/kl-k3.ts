@@ -1,5 +1,4 @@
 import { defineRecipe, number } from "../recipe.ts";
-import { tokenMean } from "../rl/aggregate.ts";
 import { klPenalty, klToReference } from "../rl/kl.ts";
 
 export default defineRecipe({
@@ -12,5 +11,4 @@ Unbiased and of low variance as a value; as a loss its expected gradient is that
   params: { beta: number(0.001, "coefficient", { min: 0 }) },
   option: true,
   kl: (c, p) => klPenalty(c, klToReference(c, "k3", { inner: 20, outer: 10 }), p.beta),
-  aggregate: tokenMean,
 });
