@@ -33,7 +33,7 @@ const CHUNK = 4096;
 export class AdamW {
   readonly parameters: readonly Parameter[];
   readonly moments: readonly { m: DeviceBuffer; v: DeviceBuffer }[];
-  readonly options: OptimizerOptions;
+  options: OptimizerOptions;
   /** Steps done. */
   steps = 0;
   readonly #device: Device;
@@ -48,16 +48,25 @@ export class AdamW {
     this.#math = math;
     this.parameters = parameters;
     this.options = options;
-    this.moments = parameters.map((p) => {
-      const pair = { m: device.alloc(p.size, `m of ${p.name}`), v: device.alloc(p.size, `v of ${p.name}`) };
-      device.run("fill", pair.m, p.size, 0);
-      device.run("fill", pair.v, p.size, 0);
-      return pair;
-    });
+    this.moments = parameters.map((p) => ({
+      m: device.alloc(p.size, `m of ${p.name}`),
+      v: device.alloc(p.size, `v of ${p.name}`),
+    }));
     this.#partials = device.alloc(
       parameters.reduce((n, p) => n + Math.ceil(p.size / CHUNK), 0),
       "gradient norm",
     );
+    this.reset(options);
+  }
+
+  /** As new: moments 0, no step done. */
+  reset(options: OptimizerOptions): void {
+    this.options = options;
+    this.restore(0);
+    for (const [i, { m, v }] of this.moments.entries()) {
+      this.#device.run("fill", m, this.parameters[i].size, 0);
+      this.#device.run("fill", v, this.parameters[i].size, 0);
+    }
   }
 
   /**

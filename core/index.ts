@@ -1,0 +1,20 @@
+/** @file The public names of the package `cohort`. Hosts add `cohort/node`; each recipe is `cohort/recipes/<id>`. */
+export type * from "./api.ts";
+export { Batch } from "./batch.ts";
+export { parseConfig, type TrainConfig } from "./config.ts";
+export type { Device, DeviceBuffer, Precision } from "./device.ts";
+export { CohortError, type ErrorCode } from "./errors.ts";
+export { majAtK, passAtK } from "./evaluate.ts";
+export { version } from "./generated/version.ts";
+export type { Clock, Storage } from "./host.ts";
+export type { StepMetrics } from "./log.ts";
+export { type LoadedModel, loadModel, newModel } from "./model/load.ts";
+export { byteTokenizer, characterTokenizer, type Tokenizer } from "./model/tokenizer.ts";
+export { loadRecipe, objective, prepare, type Recipe, resolveParams } from "./recipe.ts";
+export { replay } from "./replay.ts";
+export { report } from "./report.ts";
+export type { RewardFunction, RewardSpec, Sample } from "./rewards/index.ts";
+export { generate } from "./rollout.ts";
+export { Session } from "./session.ts";
+export { memoryStorage } from "./storage.ts";
+export { evaluate, type Runtime, Trainer, train } from "./train.ts";

@@ -1,0 +1,229 @@
+/**
+ * @file The low level for embedding, four verbs over a model: `sample`, `forwardBackward`, `optimStep`,
+ * `saveState`/`loadState`. No algorithm inside: a loss arrives as dlogp (and dentropy), one number a scored token.
+ */
+import type { Device } from "./device.ts";
+import { CohortError } from "./errors.ts";
+import { readText, type Storage } from "./host.ts";
+import type { Numeric } from "./math.ts";
+import { openAdapter } from "./model/adapter.ts";
+import { openModelDirectory } from "./model/directory.ts";
+import { type LoadedModel, makeTrainable, saveLora, saveModel } from "./model/load.ts";
+import { AdamW, type OptimizerOptions } from "./model/optimizer.ts";
+import { type Packed, pack, type Sequence } from "./model/pack.ts";
+import { digest } from "./model/parameters.ts";
+import { loadTensor, openSafetensors, writeSafetensors } from "./model/safetensors.ts";
+import type { Scores, Transformer } from "./model/transformer.ts";
+import { type Completion, generate, type RandomKey, type SamplingOptions } from "./rollout.ts";
+
+export type { Sequence } from "./model/pack.ts";
+
+/** Scored tokens of several sequences, one after the other; offsets as in `Packed`. */
+export interface SequenceScores extends Scores {
+  /** [sequences + 1] */
+  offsets: Uint32Array;
+}
+
+export class Session {
+  readonly device: Device;
+  readonly loaded: LoadedModel;
+  readonly optimizer: AdamW;
+
+  constructor(device: Device, numeric: Numeric, loaded: LoadedModel, optimizer: OptimizerOptions) {
+    this.device = device;
+    this.loaded = loaded;
+    makeTrainable(loaded.model);
+    this.optimizer = new AdamW(device, numeric, loaded.model.trainable, optimizer);
+  }
+
+  get model(): Transformer {
+    return this.loaded.model;
+  }
+
+  /** `perPrompt` completions of each prompt (token ids). */
+  sample(
+    prompts: readonly ArrayLike<number>[],
+    perPrompt: number,
+    options: Omit<SamplingOptions, "stopIds">,
+    random: RandomKey,
+  ): Promise<Completion[]> {
+    return generate(this.model, prompts, perPrompt, { ...options, stopIds: this.loaded.stopIds }, random);
+  }
+
+  /** Log-probabilities and entropies of the scored tokens under `model` (default: the trained one). */
+  async score(
+    sequences: readonly Sequence[],
+    options: { microBatches?: number; temperature?: number; model?: Transformer } = {},
+  ): Promise<SequenceScores> {
+    const { microBatches = 1, temperature = 1, model = this.model } = options;
+    const parts: Scores[] = [];
+    for (const packed of this.#pieces(sequences, microBatches)) parts.push(await model.score(packed, temperature));
+    return { ...join(parts), offsets: offsetsOf(sequences) };
+  }
+
+  /**
+   * Adds the gradient of Σ dlogp·logp + Σ dentropy·H over the scored tokens of all sequences. How they are split into
+   * micro-batches changes no bit of it.
+   * @param objective dlogp (and dentropy) of each scored token, sequence by sequence
+   * @returns the scores that the forward pass gave
+   */
+  async forwardBackward(
+    sequences: readonly Sequence[],
+    objective: { dlogp: ArrayLike<number>; dentropy?: ArrayLike<number> },
+    options: { microBatches?: number; temperature?: number } = {},
+  ): Promise<SequenceScores> {
+    const { microBatches = 1, temperature = 1 } = options;
+    const offsets = offsetsOf(sequences);
+    const scored = offsets[sequences.length];
+    for (const [name, data] of Object.entries(objective)) {
+      if (data && data.length !== scored) {
+        throw new CohortError(
+          "bad-input",
+          `forwardBackward: ${name} has ${data.length} numbers for ${scored} scored tokens`,
+          "give one for each",
+        );
+      }
+    }
+    const dlogp = Float32Array.from(objective.dlogp);
+    const dentropy = objective.dentropy && Float32Array.from(objective.dentropy);
+    const packs = this.#pieces(sequences, microBatches);
+    this.model.beginStep(packs);
+    const parts: Scores[] = [];
+    let at = 0;
+    for (const packed of packs) {
+      const to = at + packed.rows.length;
+      parts.push(
+        await this.model.forwardBackward(
+          packed,
+          dlogp.subarray(at, to),
+          dentropy?.subarray(at, to) ?? null,
+          temperature,
+        ),
+      );
+      at = to;
+    }
+    this.model.endStep();
+    return { ...join(parts), offsets };
+  }
+
+  /**
+   * One AdamW step on the gradients of the last `forwardBackward`.
+   * @param total optimiser steps of the whole run, for the schedule
+   */
+  optimStep(total: number): Promise<{ gradNorm: number; learningRate: number }> {
+    return this.optimizer.step(total);
+  }
+
+  /** The 64-bit fingerprint of all weights, 16 hexadecimal digits. */
+  digest(): Promise<string> {
+    return digest(this.device, this.model.all);
+  }
+
+  /** Weights (or adapters) in Hugging Face's layout, optimiser moments, and `state` of the caller's own. */
+  async saveState(storage: Storage, dir: string, state: Record<string, unknown>): Promise<void> {
+    const { model, device, optimizer } = this;
+    if (model.lora) await saveLora(model, storage, dir);
+    else await saveModel(this.loaded, storage, dir);
+    const moments = optimizer.parameters.flatMap((p, i) =>
+      (["m", "v"] as const).map((which) => ({
+        name: `${p.name}.${which}`,
+        shape: p.shape,
+        dtype: "F32" as const,
+        data: () => device.readF32(optimizer.moments[i][which]),
+      })),
+    );
+    await writeSafetensors(storage, `${dir}/optimizer.safetensors`, moments);
+    const json = { ...state, optimizerSteps: optimizer.steps, digest: await this.digest() };
+    await storage.write(`${dir}/state.json`, `${JSON.stringify(json, null, 2)}\n`);
+  }
+
+  /**
+   * Back to what `saveState` wrote, bit for bit.
+   * @returns the caller's state
+   * @throws CohortError where the folder is of another model or damaged (the digest is compared)
+   */
+  async loadState(storage: Storage, dir: string): Promise<Record<string, unknown>> {
+    const { model, device, optimizer } = this;
+    const state = JSON.parse(await readText(storage, `${dir}/state.json`)) as Record<string, unknown>;
+    if (model.lora) {
+      const adapter = await openAdapter(storage, dir, model.config);
+      for (const t of adapter.tensors) {
+        const pair = model.lora.pairs.get(t.module);
+        if (!pair) {
+          throw new CohortError("bad-model", `${dir}: an adapter of ${t.module}`, "use the run's own lora settings");
+        }
+        device.write(pair.a.value, await t.loadA());
+        device.write(pair.b.value, await t.loadB());
+      }
+    } else {
+      const { tensors } = await openModelDirectory(storage, dir);
+      for (const p of model.parameters.values()) {
+        const tensor = tensors.get(p.name);
+        if (tensor?.shape.join() !== p.shape.join()) {
+          throw new CohortError(
+            "bad-model",
+            `${dir}: ${p.name} is [${tensor?.shape}], the model's is [${p.shape}]`,
+            "continue with the model that the run began with",
+          );
+        }
+        device.write(p.value, await tensor.load());
+      }
+    }
+    const file = await openSafetensors(storage, `${dir}/optimizer.safetensors`);
+    for (const [i, p] of optimizer.parameters.entries()) {
+      for (const which of ["m", "v"] as const) {
+        const entry = file.tensors.get(`${p.name}.${which}`);
+        if (!entry) {
+          throw new CohortError("bad-model", `${dir}: no moments of ${p.name}`, "continue from another checkpoint");
+        }
+        device.write(optimizer.moments[i][which], await loadTensor(storage, entry));
+      }
+    }
+    optimizer.restore(state.optimizerSteps as number);
+    const now = await this.digest();
+    if (now !== state.digest) {
+      throw new CohortError(
+        "bad-model",
+        `${dir}: the weights' digest is ${now}, the checkpoint says ${state.digest}`,
+        "the checkpoint, or the adapter's base model, was changed: continue from another one",
+      );
+    }
+    return state;
+  }
+
+  close(): void {
+    this.optimizer.close();
+    this.model.close();
+  }
+
+  /** Contiguous pieces of about equal numbers of sequences. */
+  #pieces(sequences: readonly Sequence[], count: number): Packed[] {
+    const { maxTokens, config } = this.model;
+    const size = Math.max(1, Math.ceil(sequences.length / count));
+    const pieces: Packed[] = [];
+    for (let at = 0; at < sequences.length; at += size) {
+      pieces.push(pack(sequences.slice(at, at + size), maxTokens, config.vocabSize));
+    }
+    return pieces;
+  }
+}
+
+function offsetsOf(sequences: readonly Sequence[]): Uint32Array {
+  const offsets = new Uint32Array(sequences.length + 1);
+  sequences.forEach(({ ids, from }, i) => {
+    offsets[i + 1] = offsets[i] + ids.length - from;
+  });
+  return offsets;
+}
+
+function join(parts: readonly Scores[]): Scores {
+  const n = parts.reduce((sum, p) => sum + p.logp.length, 0);
+  const scores = { logp: new Float32Array(n), entropy: new Float32Array(n) };
+  let at = 0;
+  for (const part of parts) {
+    scores.logp.set(part.logp, at);
+    scores.entropy.set(part.entropy, at);
+    at += part.logp.length;
+  }
+  return scores;
+}
