@@ -17,9 +17,9 @@
  * the queries are the last ones of the sequence. Statistics kept for backward: m and r for each (row, head).
  */
 import { exp4, rcp1 } from "./elementary";
-import { packCols, packRows } from "./pack";
+import { packCols, packFourRows, packRows } from "./pack";
 import { LANES_BYTES, lanesAdd, lanesClear, lanesTree } from "./reduce";
-import { flush, flushScalar, TINY } from "./simd";
+import { flush, flushScalar, madd, round12, round12Scalar, TINY } from "./simd";
 import { MR, NR, panelBytes, tile, tileEdge } from "./tile";
 import { threadCount, threadIndex, threadScratch } from "./parallel";
 
@@ -117,7 +117,14 @@ function exponentials(row: usize, seen: i32, padded: i32, m: f32): void {
 
 function rowMax(row: usize, seen: i32): f32 {
   let m = load<f32>(row);
-  for (let j = 1; j < seen; j++) m = max(m, load<f32>(row + (<usize>j << 2)));
+  let j = 0;
+  if (seen >= 4) {
+    let m4 = v128.load(row);
+    for (j = 4; j + 4 <= seen; j += 4) m4 = f32x4.pmax(m4, v128.load(row + (<usize>j << 2)));
+    m4 = f32x4.pmax(m4, v128.shuffle<i32>(m4, m4, 2, 3, 0, 1));
+    m = max(f32x4.extract_lane(m4, 0), f32x4.extract_lane(m4, 1));
+  }
+  for (; j < seen; j++) m = max(m, load<f32>(row + (<usize>j << 2)));
   return m;
 }
 
@@ -154,6 +161,10 @@ export function attention_fwd(
     const at1 = load<i32>(entry, 16);
     const keys = n0 + load<i32>(entry, 20);
     if (queries == 0) continue;
+    if (queries == 1 && !split) {
+      decodeOne(out, stats, q, k, v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, kvHead, scale);
+      continue;
+    }
     const ld = up(keys, 64);
     const lanes = threadScratch() + (<usize>dim << 5);
     const spare = lanes + LANES_BYTES;
@@ -205,6 +216,112 @@ export function attention_fwd(
       }
     }
   }
+}
+
+/**
+ * One query a sequence (decoding), precision 12: the same sums in the same order without panels, each key and value
+ * read once for all heads of the group.
+ */
+function decodeOne(
+  out: usize, stats: usize, q: usize, k: usize, v: usize, row: i32, at0: i32, n0: i32, at1: i32, keys: i32,
+  heads: i32, kvHeads: i32, dim: i32, kvHead: i32, scale: f32,
+): void {
+  const group = heads / kvHeads;
+  const kStride = <usize>(kvHeads * dim) << 2;
+  const headOffset = <usize>(kvHead * dim) << 2;
+  const ldBytes = <usize>up(keys, 64) << 2;
+  const lanes = threadScratch();
+  const queries = lanes + LANES_BYTES;
+  const panel = queries + (<usize>(group * dim) << 2);
+  const scores = panel + (<usize>dim << 5);
+  const qRow = q + (<usize>((row * heads + kvHead * group) * dim) << 2);
+  for (let i: usize = 0; i < <usize>(group * dim) << 2; i += 4) {
+    store<f32>(queries + i, round12Scalar(flushScalar(load<f32>(qRow + i), TINY) * scale));
+  }
+  for (let j = 0; j < keys; j += 8) {
+    packFourRows(panel, keyRow(k, j, n0, at0, at1, keys, kStride, headOffset), keyRow(k, j + 1, n0, at0, at1, keys, kStride, headOffset),
+      keyRow(k, j + 2, n0, at0, at1, keys, kStride, headOffset), keyRow(k, j + 3, n0, at0, at1, keys, kStride, headOffset), dim, 32, 0, false);
+    packFourRows(panel + 16, keyRow(k, j + 4, n0, at0, at1, keys, kStride, headOffset), keyRow(k, j + 5, n0, at0, at1, keys, kStride, headOffset),
+      keyRow(k, j + 6, n0, at0, at1, keys, kStride, headOffset), keyRow(k, j + 7, n0, at0, at1, keys, kStride, headOffset), dim, 32, 0, false);
+    for (let g = 0; g < group; g++) {
+      let s0 = f32x4.splat(0);
+      let s1 = f32x4.splat(0);
+      let p = panel;
+      let at = queries + (<usize>(g * dim) << 2);
+      for (let d = 0; d < dim; d++, p += 32, at += 4) {
+        const x = v128.load_splat<f32>(at);
+        s0 = madd(x, v128.load(p), s0);
+        s1 = madd(x, v128.load(p, 16), s1);
+      }
+      const to = scores + <usize>g * ldBytes + (<usize>j << 2);
+      v128.store(to, s0);
+      v128.store(to, s1, 16);
+    }
+  }
+  for (let g = 0; g < group; g++) {
+    const weights = scores + <usize>g * ldBytes;
+    const m = rowMax(weights, keys);
+    exponentials(weights, keys, up(keys, 4), m);
+    lanesClear(lanes);
+    lanesAdd(lanes, weights, keys);
+    const inverse = rcp1(lanesTree(lanes));
+    const stat = stats + (<usize>(row * heads + kvHead * group + g) << 3);
+    store<f32>(stat, m);
+    store<f32>(stat, inverse, 4);
+    for (let j: usize = 0; j < <usize>keys << 2; j += 16) v128.store(weights + j, round12(v128.load(weights + j)));
+  }
+  const outRow = out + (<usize>((row * heads + kvHead * group) * dim) << 2);
+  const first = min(n0, keys);
+  const v0 = v + <usize>at0 * kStride + headOffset;
+  const v1 = v + <usize>at1 * kStride + headOffset;
+  for (let g = 0; g < group; g += 2) {
+    const two = g + 1 < group;
+    const w0 = scores + <usize>g * ldBytes;
+    const w1 = two ? w0 + ldBytes : w0;
+    const o0 = outRow + (<usize>(g * dim) << 2);
+    const o1 = o0 + (<usize>dim << 2);
+    const r0 = load<f32>(stats + (<usize>(row * heads + kvHead * group + g) << 3), 4);
+    const r1 = two ? load<f32>(stats + (<usize>(row * heads + kvHead * group + g + 1) << 3), 4) : 0;
+    let d = 0;
+    for (; d + 4 <= dim; d += 4) {
+      let a0 = f32x4.splat(0);
+      let a1 = f32x4.splat(0);
+      let at = v0 + (<usize>d << 2);
+      let j: usize = 0;
+      for (; j < <usize>first << 2; j += 4, at += kStride) {
+        const x = round12(v128.load(at));
+        a0 = madd(v128.load_splat<f32>(w0 + j), x, a0);
+        a1 = madd(v128.load_splat<f32>(w1 + j), x, a1);
+      }
+      at = v1 + (<usize>d << 2);
+      for (; j < <usize>keys << 2; j += 4, at += kStride) {
+        const x = round12(v128.load(at));
+        a0 = madd(v128.load_splat<f32>(w0 + j), x, a0);
+        a1 = madd(v128.load_splat<f32>(w1 + j), x, a1);
+      }
+      v128.store(o0 + (<usize>d << 2), f32x4.mul(a0, f32x4.splat(r0)));
+      if (two) v128.store(o1 + (<usize>d << 2), f32x4.mul(a1, f32x4.splat(r1)));
+    }
+    for (; d < dim; d++) {
+      let a0: f32 = 0;
+      let a1: f32 = 0;
+      for (let j = 0; j < keys; j++) {
+        const from = (j < first ? v0 + <usize>j * kStride : v1 + <usize>(j - first) * kStride) + (<usize>d << 2);
+        const x = round12Scalar(load<f32>(from));
+        a0 += load<f32>(w0 + (<usize>j << 2)) * x;
+        a1 += load<f32>(w1 + (<usize>j << 2)) * x;
+      }
+      store<f32>(o0 + (<usize>d << 2), a0 * r0);
+      if (two) store<f32>(o1 + (<usize>d << 2), a1 * r1);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function keyRow(k: usize, j: i32, n0: i32, at0: i32, at1: i32, keys: i32, stride: usize, offset: usize): usize {
+  if (j >= keys) return 0;
+  return k + <usize>(j < n0 ? at0 + j : at1 + j - n0) * stride + offset;
 }
 
 function multiplyRow(x: usize, n: i32, s: f32): void {

@@ -24,7 +24,7 @@ function putScalar(at: usize, x: f32, lo: usize, split: bool): void {
  * Four rows given by address (0 = absent, packed as zeros), k contiguous, into columns at `dst`.
  * `step` = bytes from one k to the next in the panel; `lo` = bytes from a hi to its lo.
  */
-function packFourRows(dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, step: usize, lo: usize, split: bool): void {
+export function packFourRows(dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, step: usize, lo: usize, split: bool): void {
   const zero = f32x4.splat(0);
   let i = 0;
   for (; i + 4 <= k; i += 4) {

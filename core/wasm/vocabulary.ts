@@ -206,35 +206,40 @@ function blockMass(z: usize, b: i32, n: i32, m: f32, floor: f32, lanes: usize): 
   return lanesTree(lanes);
 }
 
+/** Block masses are kept in the thread's scratch from here on: 4 kB of statistics below, room for 15,000 blocks above. */
+const MASSES: usize = 4096;
+
 function inverseCdf(z: usize, n: i32, m: f32, floor: f32, u: f32, lanes: usize): i32 {
   const blocks = (n + 63) / 64;
+  const masses = lanes + MASSES;
   let total: f32 = 0;
-  for (let b = 0; b < blocks; b++) total += blockMass(z, b, n, m, floor, lanes);
-  const target: f32 = u * total;
-  let sum: f32 = 0;
-  let last = 0;
   for (let b = 0; b < blocks; b++) {
     const mass = blockMass(z, b, n, m, floor, lanes);
+    store<f32>(masses + (<usize>b << 2), mass);
+    total += mass;
+  }
+  const target: f32 = u * total;
+  // The block in which the running sum passes the target; where rounding leaves it short, the last block with any mass.
+  let block = 0;
+  let before: f32 = 0;
+  let sum: f32 = 0;
+  for (let b = 0; b < blocks; b++) {
+    const mass = load<f32>(masses + (<usize>b << 2));
     if (mass == 0) continue;
-    const inside: f32 = sum + mass > target ? sum : -1;
-    if (inside >= 0) {
-      let c = inside;
-      for (let i = 0; i < 64; i++) {
-        const w = load<f32>(lanes + 256 + (<usize>i << 2));
-        if (w == 0) continue;
-        last = b * 64 + i;
-        c += w;
-        if (c > target) return last;
-      }
-      return last;
-    }
+    block = b;
+    before = sum;
     sum += mass;
-    for (let i = 63; i >= 0; i--) {
-      if (load<f32>(lanes + 256 + (<usize>i << 2)) > 0) {
-        last = b * 64 + i;
-        break;
-      }
-    }
+    if (sum > target) break;
+  }
+  blockMass(z, block, n, m, floor, lanes);
+  let last = block * 64;
+  sum = before;
+  for (let i = 0; i < 64; i++) {
+    const w = load<f32>(lanes + 256 + (<usize>i << 2));
+    if (w == 0) continue;
+    last = block * 64 + i;
+    sum += w;
+    if (sum > target) break;
   }
   return last;
 }
