@@ -714,16 +714,18 @@ function finite(what: string, data: Float64Array, batch?: Batch): void {
 
 /**
  * The batch fields that the recipe reads with these parameters, found by running it on a small made-up batch, so that a
- * trainer can refuse before the run starts. Declared fields of the recipe are included.
+ * trainer can refuse before the run starts. Fields that the recipe declares count where the probe does not run through.
  */
 export function needs(recipe: Recipe, params: Params, probe: Batch = probeBatch()): string[] {
-  const reads = new Set<string>(Object.keys(recipe.fields ?? {}));
+  const reads = new Set<string>();
   try {
     const prepared = prepare(recipe, params, probe, undefined, { reads, metrics: false });
     objective(recipe, params, prepared.batch, {}, { reads, metrics: false });
   } catch (error) {
-    // A made-up batch may be refused by a recipe with demands of its own; what it read until then stands.
+    // A made-up batch may be refused by a recipe with demands of its own: then all that it declares is needed. One that
+    // runs through has only optional fields of its own.
     if (!(error instanceof CohortError)) throw error;
+    for (const name of Object.keys(recipe.fields ?? {})) reads.add(name);
   }
   const made = new Set(["advantage", "weight", "keep", "keep_token", "left_out", "reward.present"]);
   return [...reads].filter((name) => !made.has(name) && !name.endsWith(".present")).sort();

@@ -28,11 +28,20 @@ export interface ZScore {
   /** The level whose deviation divides (default: the baseline's). */
   scaleOver?: Level;
   weight?: Vec;
+  /** A segment of one keeps its raw value over 1 + eps: mean 0 and deviation 1 (verl), in place of 0. */
+  rawSingles?: boolean;
 }
 
 /** (x − mean over the level) / (deviation + eps): GRPO's group-relative advantage (arXiv 2402.03300). */
-export function zScore(x: Vec, level: Level, { eps, ddof = 1, scaleOver = level, weight }: ZScore): Vec {
-  return centred(x, level, weight).div(x.stdOver(scaleOver, { ddof, weight }).add(eps));
+export function zScore(
+  x: Vec,
+  level: Level,
+  { eps, ddof = 1, scaleOver = level, weight, rawSingles = false }: ZScore,
+): Vec {
+  const score = centred(x, level, weight).div(x.stdOver(scaleOver, { ddof, weight }).add(eps));
+  if (!rawSingles) return score;
+  const single = (weight ?? x.graph.full(x.level, 1)).to(x.level).sumOver(level).eq(1);
+  return single.where(x.mul(weight ?? 1).div(1 + eps), score);
 }
 
 /**

@@ -1,8 +1,24 @@
 /**
  * @file Reward shaping and combination, before any advantage.
  */
+import { CohortError } from "../errors.ts";
 import type { Context } from "./context.ts";
 import type { Vec } from "./vec.ts";
+
+/**
+ * The reward of that name, over trajectories; 0 where it does not apply.
+ *
+ * @throws CohortError "bad-batch" naming the rewards there are
+ */
+export function namedReward(c: Context, name: string): Vec {
+  const found = c.rewards.find((reward) => reward.name === name);
+  if (found) return found.value.mul(found.present);
+  throw new CohortError(
+    "bad-batch",
+    `namedReward: there is no reward '${name}' among ${c.rewards.map((reward) => reward.name).join(", ")}`,
+    `supply a reward function of the name '${name}'`,
+  );
+}
 
 /** Overlong punishment of DAPO (arXiv 2503.14476): 0 up to limit − buffer, down to −1 at the limit, −1 beyond. Lengths in tokens. */
 export function softOverlong(length: Vec, limit: number, buffer: number): Vec {
