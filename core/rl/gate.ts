@@ -4,24 +4,27 @@
  * Every gate returns what is minimised. On a tie the unclipped branch rules, so that its gradient stays.
  */
 import type { Context } from "./context.ts";
-import type { Vec } from "./vec.ts";
+import type { Numeric, Vec } from "./vec.ts";
 
 export interface ClipRange {
   /** ε_lo: the ratio is clipped below 1 − lo. */
-  lo: number;
+  lo: Numeric;
   /** ε_hi: and above 1 + hi. */
-  hi: number;
+  hi: Numeric;
 }
 
+const floorOf = ({ lo }: ClipRange): Numeric => (typeof lo === "number" ? 1 - lo : lo.not());
+const ceilingOf = ({ hi }: ClipRange): Numeric => (typeof hi === "number" ? 1 + hi : hi.add(1));
+
 /** −min(ρA, clip(ρ, 1−lo, 1+hi)·A) (PPO, arXiv 1707.06347). Reports the clip fractions by side. */
-export function ppoClip(c: Context, ratio: Vec, advantage: Vec, { lo, hi }: ClipRange): Vec {
-  reportClip(c, ratio, advantage, { lo, hi });
-  return ratio.surrogate(advantage, 1 - lo, 1 + hi).neg();
+export function ppoClip(c: Context, ratio: Vec, advantage: Vec, range: ClipRange): Vec {
+  reportClip(c, ratio, advantage, range);
+  return ratio.surrogate(advantage, floorOf(range), ceilingOf(range)).neg();
 }
 
 /** PPO clip, and for A < 0 never more than −dual·A: the ratio has no effect above `dual` (arXiv 1912.09729). */
-export function dualClip(c: Context, ratio: Vec, advantage: Vec, { lo, hi }: ClipRange, dual: number): Vec {
-  const loss = ppoClip(c, ratio, advantage, { lo, hi });
+export function dualClip(c: Context, ratio: Vec, advantage: Vec, range: ClipRange, dual: number): Vec {
+  const loss = ppoClip(c, ratio, advantage, range);
   return advantage.lt(0).where(loss.min(advantage.mul(-dual)), loss);
 }
 
@@ -45,17 +48,9 @@ export function softGate(ratio: Vec, advantage: Vec, tauPositive: number, tauNeg
 }
 
 /** Share of elements whose gradient the clip removes, by side, under TRL's names. */
-export function reportClip(c: Context, ratio: Vec, advantage: Vec, { lo, hi }: ClipRange): void {
-  const low = () =>
-    ratio
-      .stop()
-      .lt(1 - lo)
-      .mul(advantage.lt(0));
-  const high = () =>
-    ratio
-      .stop()
-      .gt(1 + hi)
-      .mul(advantage.gt(0));
+export function reportClip(c: Context, ratio: Vec, advantage: Vec, range: ClipRange): void {
+  const low = () => ratio.stop().lt(floorOf(range)).mul(advantage.lt(0));
+  const high = () => ratio.stop().gt(ceilingOf(range)).mul(advantage.gt(0));
   c.report("clip_ratio/low_mean", () => c.meanTrained(low()));
   c.report("clip_ratio/high_mean", () => c.meanTrained(high()));
   c.report("clip_ratio/region_mean", () => c.meanTrained(low().add(high())));

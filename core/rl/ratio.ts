@@ -31,9 +31,13 @@ export function tokenRatio(c: Context, options?: RatioOptions): Vec {
  * turns) or of the sum ("product": RLOO, TOPR) of its trained tokens' log-ratios. No trained token: ratio 1.
  */
 export function levelRatio(c: Context, level: Level, kind: "geometric" | "product", options?: RatioOptions): Vec {
+  return levelLogRatio(c, level, kind, options).exp();
+}
+
+/** The logarithm of levelRatio. */
+export function levelLogRatio(c: Context, level: Level, kind: "geometric" | "product", options?: RatioOptions): Vec {
   const sum = c.mask.mul(logRatio(c, options)).sumOver(level);
-  const log = kind === "product" ? sum : sum.div(c.mask.sumOver(level).max(1));
-  return log.exp();
+  return kind === "product" ? sum : sum.div(c.mask.sumOver(level).max(1));
 }
 
 /** Value of s, derivative of each token's own log-probability: sg(s)·exp(lp − sg(lp)) (GSPO-token). */

@@ -20,3 +20,11 @@ export const logSigmoid = (x: number): number => engine().kernels.logSigmoid(x);
 export const logGamma = (x: number): number => engine().kernels.logGamma(x);
 /** ψ(x), x > 0. */
 export const digamma = (x: number): number => engine().kernels.digamma(x);
+
+/** The nearest whole number, halves to the even one (as Python's round). */
+export function roundHalfEven(x: number): number {
+  const below = Math.floor(x);
+  const part = x - below;
+  if (part !== 0.5) return part < 0.5 ? below : below + 1;
+  return below % 2 === 0 ? below : below + 1;
+}
