@@ -35,6 +35,8 @@
  *   `c.lift(level, numbers)` brings numbers back. No Math.exp/log/pow/…: core/rl/scalar.ts has them.
  * - Fields that are not in STANDARD_FIELDS (core/batch.ts) are declared: `fields: { reward_ref: "trajectory" }`, as
  *   "token", "trajectory", "group" (one a prompt), "batch", "vocabulary", "ragged" (own rows), or "raw" (JSON, by c.raw).
+ * - What the loss needs of whole batches (each optimiser step sees whole groups, not the whole batch) is computed in
+ *   `advantage` and kept by `c.carry("advantage_global", vec)` for `c.field("advantage_global")`.
  * - Other outputs: `c.output("sampling_weight", vecOrAnything)` in any slot. Derivatives by further fields:
  *   `differentiate: ["seq_logp", "loss_token"]` gives dseq_logp, dloss_token.
  * - A system that is not a policy-gradient step at all fills `outputs` alone and returns a record.
@@ -452,6 +454,7 @@ export function prepare(
     try {
       const result = slot(c);
       take?.(result, c);
+      for (const [name, vec] of c.carried) store(name, vec);
       collect(c, outputs, metrics);
     } finally {
       if (options.reads) for (const name of c.reads) options.reads.add(name);
@@ -688,7 +691,9 @@ function collect(c: Context, outputs: Record<string, unknown>, metrics: Record<s
   if (vectors.length > 0) c.graph.evaluate(vectors);
   for (const [name, vec] of c.metrics) metrics[name] = vec.value();
   for (const [name, o] of c.outputs) {
-    outputs[name] = isOutput(o) ? { level: o.vec.level, data: o.vec.values(), present: o.present?.values() } : o;
+    outputs[name] = isOutput(o)
+      ? { level: o.vec.level, data: o.vec.values(), present: o.present?.values(), flags: o.flags }
+      : o;
   }
 }
 

@@ -24,6 +24,8 @@ export interface Output {
   vec: Vec;
   /** 0 where the output is null. */
   present?: Vec;
+  /** Whether 1 and 0 stand for true and false. */
+  flags?: boolean;
 }
 
 export class Context {
@@ -34,6 +36,8 @@ export class Context {
   readonly reads = new Set<string>();
   readonly metrics = new Map<string, Vec>();
   readonly outputs = new Map<string, Output | unknown>();
+  /** Vectors that become fields of the batch once the slot is through. */
+  readonly carried = new Map<string, Vec>();
   readonly #differentiate: ReadonlySet<string>;
   readonly #vectors = new Map<string, Vec>();
   /** Whether metrics are asked for. */
@@ -242,6 +246,18 @@ export class Context {
   output(name: string, value: Vec | unknown, present?: Vec): void {
     const isVec = typeof value === "object" && value !== null && "graph" in value;
     this.outputs.set(name, isVec ? { vec: value as Vec, present } : value);
+  }
+  /** A named output of true and false, from 1s and 0s. */
+  outputFlags(name: string, vec: Vec): void {
+    this.outputs.set(name, { vec, flags: true });
+  }
+  /** @throws CohortError "bad-batch", for what a recipe finds wrong with its fields */
+  refuse(message: string, remedy: string): never {
+    throw new CohortError("bad-batch", message, remedy);
+  }
+  /** A constant for later slots and for the objective of every optimiser step, there as `c.field(name)`; in `prepare` only. */
+  carry(name: string, vec: Vec): void {
+    this.carried.set(name, vec);
   }
   /** Mean over the trained tokens, or over a coarser level's elements. */
   meanTrained(x: Vec): Vec {

@@ -1,0 +1,80 @@
+/**
+ * @file Nested lists of numbers that are no field of a rollout ([prompt][rank][token], [state][action]) as vectors over
+ * levels of their own, and back.
+ */
+import type { Context } from "./context.ts";
+import { Level } from "./level.ts";
+import type { Vec } from "./vec.ts";
+
+export type Lists = readonly (number | Lists)[];
+
+export interface Nested {
+  /** Over the innermost level. */
+  vec: Vec;
+  /** One a depth of nesting, the outermost first. */
+  levels: readonly Level[];
+}
+
+export interface NestedOptions {
+  /** Whether a derivative may be asked for. */
+  differentiate?: boolean;
+  /** Levels of another nested list of the same outer shape, to compute with both together. */
+  within?: readonly Level[];
+  /** Depth of the lists, needed only where they may be empty (default: that of the first elements). */
+  depth?: number;
+}
+
+function depthOf(lists: Lists): number {
+  let depth = 1;
+  for (let inner = lists.find(Array.isArray); inner; inner = (inner as Lists).find(Array.isArray)) depth++;
+  return depth;
+}
+
+/**
+ * Lists of numbers, nested to one depth everywhere, as a vector.
+ *
+ * @param name what messages call it
+ * @throws CohortError "bad-batch" where the depth varies, something is not a finite number, or the shape is not `within`'s
+ */
+export function nested(c: Context, name: string, lists: Lists, options: NestedOptions = {}): Nested {
+  const depth = options.depth ?? depthOf(lists);
+  const levels: Level[] = [];
+  let row: readonly unknown[] = lists;
+  for (let d = 0; d < depth; d++) {
+    const known = options.within?.[d];
+    if (known && known.size !== row.length) {
+      c.refuse(`nested: '${name}' has ${row.length} entries at depth ${d} for ${known.size}`, "give both one shape");
+    }
+    const level = known ?? new Level(`${name} ${d}`, row.length);
+    levels.push(level);
+    if (d === depth - 1) break;
+    const offsets = new Int32Array(row.length + 1);
+    row.forEach((inner, k) => {
+      if (!Array.isArray(inner))
+        c.refuse(`nested: '${name}' has ${JSON.stringify(inner)} for a list`, "nest it evenly");
+      offsets[k + 1] = offsets[k] + (inner as unknown[]).length;
+    });
+    row = (row as unknown[][]).flat();
+    const next = options.within?.[d + 1] ?? new Level(`${name} ${d + 1}`, row.length);
+    if (!next.find(level)) next.link(level, { offsets });
+    options = { ...options, within: [...levels, next, ...(options.within?.slice(d + 2) ?? [])] };
+  }
+  const bad = row.findIndex((x) => typeof x !== "number" || x - x !== 0);
+  if (bad >= 0) c.refuse(`nested: '${name}' has ${JSON.stringify(row[bad])} for a number`, "give finite numbers");
+  const last = levels[depth - 1];
+  const data = Float64Array.from(row as number[]);
+  return { vec: options.differentiate ? c.graph.input(last, data) : c.graph.constant(last, data), levels };
+}
+
+/** Numbers over the innermost of the levels, as lists again (the inverse of `nested`). */
+export function unnest(levels: readonly Level[], vec: Vec): Lists {
+  let row: Lists = [...vec.values()];
+  for (let d = levels.length - 1; d > 0; d--) {
+    const { offsets, index } = levels[d].edge(levels[d - 1]);
+    const inner = row;
+    row = Array.from({ length: levels[d - 1].size }, (_, k) =>
+      offsets ? inner.slice(offsets[k], offsets[k + 1]) : inner.filter((_, e) => index[e] === k),
+    );
+  }
+  return row;
+}
