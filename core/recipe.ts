@@ -723,8 +723,10 @@ function finite(what: string, data: Float64Array, batch?: Batch): void {
  */
 export function needs(recipe: Recipe, params: Params, probe: Batch = probeBatch()): string[] {
   const reads = new Set<string>();
+  const made = new Set(["advantage", "weight", "keep", "keep_token", "left_out", "reward.present"]);
   try {
     const prepared = prepare(recipe, params, probe, undefined, { reads, metrics: false });
+    for (const name of prepared.batch.fields.keys()) if (!probe.fields.has(name)) made.add(name);
     objective(recipe, params, prepared.batch, {}, { reads, metrics: false });
   } catch (error) {
     // A made-up batch may be refused by a recipe with demands of its own: then all that it declares is needed. One that
@@ -732,7 +734,6 @@ export function needs(recipe: Recipe, params: Params, probe: Batch = probeBatch(
     if (!(error instanceof CohortError)) throw error;
     for (const name of Object.keys(recipe.fields ?? {})) reads.add(name);
   }
-  const made = new Set(["advantage", "weight", "keep", "keep_token", "left_out", "reward.present"]);
   return [...reads].filter((name) => !made.has(name) && !name.endsWith(".present")).sort();
 }
 
