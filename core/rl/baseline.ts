@@ -39,9 +39,13 @@ export function zScore(
   { eps, ddof = 1, scaleOver = level, weight, rawSingles = false }: ZScore,
 ): Vec {
   const score = centred(x, level, weight).div(x.stdOver(scaleOver, { ddof, weight }).add(eps));
-  if (!rawSingles) return score;
+  return rawSingles ? keepSingles(x.div(1 + eps), level, score, weight) : score;
+}
+
+/** `score`, and x itself in a segment of one element: verl's rule, whose baseline is 0 where there is nothing to compare. */
+export function keepSingles(x: Vec, level: Level, score: Vec, weight?: Vec): Vec {
   const single = (weight ?? x.graph.full(x.level, 1)).to(x.level).sumOver(level).eq(1);
-  return single.where(x.mul(weight ?? 1).div(1 + eps), score);
+  return single.where(weight ? x.mul(weight) : x, score);
 }
 
 /**
@@ -52,4 +56,32 @@ export function whiten(c: Context, x: Vec, { eps = 1e-8, ddof = 1 }: { eps?: num
   const weight = c.mask;
   const variance = x.varOver(ALL, { ddof, weight });
   return x.centreOver(ALL, weight).div(variance.add(eps).sqrt()).mul(weight);
+}
+
+/** Which tokens of a group stand side by side, and where a trajectory has outlived the others. */
+export interface PositionBaseline {
+  /** Position of each token; those of one group with the same position share a baseline. */
+  place: Vec;
+  /** Not negative; a token weighs by it in the mean. */
+  weight: Vec;
+  /** The one longest trajectory of a group has baseline 0 from the second longest's length (Σ m) on. */
+  zeroTail: boolean;
+  /** Trajectories that take part, as 1s and 0s over trajectories; where a group has one, its baseline is 0. */
+  present: Vec;
+  eps: number;
+}
+
+/** The group's weighted mean of x over trained tokens at equal position: Σ_j xw / (Σ_j w + eps), over tokens. */
+export function positionBaseline(c: Context, x: Vec, { place, weight, zeroTail, present, eps }: PositionBaseline): Vec {
+  const group = c.token.edge(c.group).index;
+  const level = c.keyed("position", c.token, group, place.values());
+  const w = weight.mul(c.mask);
+  const mean = x.mul(w).sumOver(level).div(w.sumOver(level).add(eps)).to(c.token);
+  const alone = present.sumOver(c.group).le(1);
+  if (!zeroTail) return alone.where(0, mean);
+  const longest = c.trained.eq(c.trained.maxOver(c.group));
+  const single = longest.mul(longest.sumOver(c.group).eq(1));
+  const second = longest.where(0, c.trained).maxOver(c.group);
+  const past = place.ge(second).mul(single);
+  return past.max(alone).where(0, mean);
 }

@@ -2,7 +2,7 @@
  * @file Entropy terms. `entropy` is H_{i,t} of the current policy in nats; the derivative comes out as dentropy.
  */
 import type { Context } from "./context.ts";
-import type { Level } from "./level.ts";
+import { ALL, type Level } from "./level.ts";
 import type { Vec } from "./vec.ts";
 
 /** coef·H as a term to subtract from the token loss. */
@@ -21,10 +21,23 @@ export function entropyOf(logits: Vec, token: Level): Vec {
   return logp.exp().mul(logp).sumOver(token).neg();
 }
 
+/** Where the entry of each sampled token stands among the rows over the vocabulary. */
+export function tokenIndex(c: Context, rows: Level, tokens: Vec = c.field("tokens")): Vec {
+  const { offsets } = rows.edge(c.token);
+  const at = Float64Array.from(tokens.values(), (id, t) => (offsets as Int32Array)[t] + id);
+  return c.graph.constant(c.token, at);
+}
+
 /** Log-probability of the tokens that stand in `tokens`, from rows of logits. */
 export function tokenLogp(c: Context, logits: Vec, tokens: Vec = c.field("tokens")): Vec {
-  const { offsets } = logits.level.edge(c.token);
-  const ids = tokens.values();
-  const at = Float64Array.from(ids, (id, t) => (offsets as Int32Array)[t] + id);
-  return logSoftmax(logits, c.token).gather(c.graph.constant(c.token, at));
+  return logSoftmax(logits, c.token).gather(tokenIndex(c, logits.level, tokens));
+}
+
+/**
+ * (A − mean)·(lp − mean) of each token, means over the trained tokens: how much a step on the token changes the entropy
+ * (arXiv 2505.22617). Constant for derivatives.
+ */
+export function covariance(c: Context, advantage: Vec): Vec {
+  const offMean = (x: Vec): Vec => x.to(c.token).stop().centreOver(ALL, c.mask);
+  return offMean(advantage).mul(offMean(c.logp));
 }
