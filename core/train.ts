@@ -728,7 +728,11 @@ async function loop(
     trainer.cursor = state.cursor as number;
     trainer.tokens = state.tokens as number;
     trainer.state = (state.recipeState as State | null) ?? undefined;
-    evaluations.before = (await run.evaluations()).find((e) => e.when === "before") ?? null;
+    const line = (await run.evaluations()).find((e) => e.when === "before");
+    if (line) {
+      const { step: _step, when: _when, ...result } = line;
+      evaluations.before = result as EvalResult;
+    }
   }
   start();
   await trainer.warmStart(hooks);

@@ -314,6 +314,16 @@ export class CpuDevice implements Device, Numeric {
     return out;
   }
 
+  /** Elementary function `which` (core/wasm/elementary.ts) of each number; the length is a multiple of 4. */
+  elementary(which: number, x: Float32Array): Float32Array {
+    const at = this.#heap.take(x.length * 4);
+    this.#f32.set(x, at >>> 2);
+    this.exports.elementary(at, at, x.length, which);
+    const out = this.#f32.slice(at >>> 2, (at >>> 2) + x.length);
+    this.#heap.give(at, x.length * 4);
+    return out;
+  }
+
   f64_exp(x: number): number {
     return this.exports.f64_exp(x);
   }

@@ -80,10 +80,22 @@ describe("matmul", () => {
     const whole = device.alloc(m * n, "whole");
     device.run("matmul", whole, a, b, z, m, n, k, k, 1, 1, k, n, 0, 12);
     // Split along k by hand: the first part overwrites, the second accumulates.
-    const a1 = put(device, noise(m * k, 5).filter((_, i) => i % k < 333));
-    const b1 = put(device, noise(n * k, 6).filter((_, i) => i % k < 333));
-    const a2 = put(device, noise(m * k, 5).filter((_, i) => i % k >= 333));
-    const b2 = put(device, noise(n * k, 6).filter((_, i) => i % k >= 333));
+    const a1 = put(
+      device,
+      noise(m * k, 5).filter((_, i) => i % k < 333),
+    );
+    const b1 = put(
+      device,
+      noise(n * k, 6).filter((_, i) => i % k < 333),
+    );
+    const a2 = put(
+      device,
+      noise(m * k, 5).filter((_, i) => i % k >= 333),
+    );
+    const b2 = put(
+      device,
+      noise(n * k, 6).filter((_, i) => i % k >= 333),
+    );
     const parts = device.alloc(m * n, "parts");
     device.run("matmul", parts, a1, b1, z, m, n, 333, 333, 1, 1, 333, n, 0, 12);
     device.run("matmul", parts, a2, b2, z, m, n, 267, 267, 1, 1, 267, n, 1, 12);
@@ -99,7 +111,9 @@ describe("sums", () => {
       const b = put(device, x);
       const out = device.alloc(chunks, "out");
       device.run("sumsq", out, b, n, 0);
-      const want = Float32Array.from({ length: chunks }, (_, c) => sum64(x.subarray(c * 4096, (c + 1) * 4096).map((v) => v * v)));
+      const want = Float32Array.from({ length: chunks }, (_, c) =>
+        sum64(x.subarray(c * 4096, (c + 1) * 4096).map((v) => v * v)),
+      );
       expect(firstDifference(await device.readF32(out), want)).toBe(-1);
     }
   });
