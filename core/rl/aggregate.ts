@@ -9,13 +9,23 @@ import type { Context } from "./context.ts";
 import { ALL } from "./level.ts";
 import type { Vec } from "./vec.ts";
 
+/** What an aggregation reads of the context. */
+export type Counting = Pick<Context, "kept" | "counted" | "token" | "trajectory" | "group" | "number">;
+
+/** The same with a mask that only the current policy tells: tokens with `keep` 0 leave numerators and denominators. */
+export function reduced(c: Context, keep: Vec): Counting {
+  const { token, trajectory, group } = c;
+  const number: Context["number"] = (value, level) => c.number(value, level);
+  return { kept: c.kept.mul(keep), counted: c.counted.mul(keep), token, trajectory, group, number };
+}
+
 /** Σ m·ℓ / Σ m over the batch (DAPO's token mean). */
-export function tokenMean(c: Context, loss: Vec): Vec {
+export function tokenMean(c: Counting, loss: Vec): Vec {
   return tokenSum(c, loss).div(c.counted.sumOver(ALL).max(1));
 }
 
 /** Σ m·ℓ. */
-export function tokenSum(c: Context, loss: Vec): Vec {
+export function tokenSum(c: Counting, loss: Vec): Vec {
   return loss.mul(c.kept).sumOver(ALL);
 }
 
@@ -23,37 +33,40 @@ export function tokenSum(c: Context, loss: Vec): Vec {
 export interface SequenceMean {
   /** Leave out trajectories without a counted token (verl, OpenRLHF) in place of counting all N (TRL). */
   nonEmpty?: boolean;
+  /** A number in place of the count: the trajectories of the whole step, where the batch is a part of it. */
+  count?: number | null;
 }
 
-function trajectories(c: Context, { nonEmpty = false }: SequenceMean): Vec {
+function trajectories(c: Counting, { nonEmpty = false, count }: SequenceMean): Vec {
+  if (count) return c.number(count);
   if (!nonEmpty) return c.number(Math.max(1, c.trajectory.size));
   return c.counted.sumOver(c.trajectory).gt(0).sumOver(ALL).max(1);
 }
 
 /** (1/N) Σ_i Σ_t m·ℓ / Σ_t m (GRPO). An all-masked trajectory adds 0 and still counts in N. */
-export function seqMeanTokenMean(c: Context, loss: Vec, options: SequenceMean = {}): Vec {
+export function seqMeanTokenMean(c: Counting, loss: Vec, options: SequenceMean = {}): Vec {
   const counts = c.counted.sumOver(c.trajectory).max(1);
   return loss.mul(c.kept).sumOver(c.trajectory).div(counts).sumOver(ALL).div(trajectories(c, options));
 }
 
 /** (1/N) Σ_i Σ_t m·ℓ. */
-export function seqMeanTokenSum(c: Context, loss: Vec, options: SequenceMean = {}): Vec {
+export function seqMeanTokenSum(c: Counting, loss: Vec, options: SequenceMean = {}): Vec {
   return tokenSum(c, loss).div(trajectories(c, options));
 }
 
 /** Σ m·ℓ / (N·maxLength), maxLength a constant of the run (Dr. GRPO). */
-export function seqMeanTokenSumNorm(c: Context, loss: Vec, maxLength: number, options: SequenceMean = {}): Vec {
+export function seqMeanTokenSumNorm(c: Counting, loss: Vec, maxLength: number, options: SequenceMean = {}): Vec {
   return seqMeanTokenSum(c, loss, options).div(maxLength);
 }
 
 /** Mean over the groups that have a counted token of their token means. */
-export function groupMeanTokenMean(c: Context, loss: Vec): Vec {
+export function groupMeanTokenMean(c: Counting, loss: Vec): Vec {
   const counts = c.counted.sumOver(c.group);
   return loss.mul(c.kept).sumOver(c.group).div(counts.max(1)).sumOver(ALL).div(counts.gt(0).sumOver(ALL).max(1));
 }
 
 /** (1/N) Σ_i ℓ_i of a loss over trajectories, all-masked ones included with whatever ℓ they have. */
-export function trajectoryMean(c: Context, loss: Vec): Vec {
+export function trajectoryMean(c: Counting, loss: Vec): Vec {
   return loss.to(c.trajectory).sumOver(ALL).div(Math.max(1, c.trajectory.size));
 }
 
@@ -70,7 +83,7 @@ export type Aggregation = (typeof AGGREGATIONS)[number];
 
 /** The aggregation of that name; `maxLength` is read by seq-mean-token-sum-norm alone. */
 export function aggregate(
-  c: Context,
+  c: Counting,
   loss: Vec,
   name: Aggregation,
   { maxLength = 1, ...options }: SequenceMean & { maxLength?: number } = {},
@@ -81,4 +94,28 @@ export function aggregate(
   if (name === "seq-mean-token-sum") return seqMeanTokenSum(c, loss, options);
   if (name === "seq-mean-token-sum-norm") return seqMeanTokenSumNorm(c, loss, maxLength, options);
   return groupMeanTokenMean(c, loss);
+}
+
+/** Totals of the whole optimiser step, for a batch that is only a part of it. */
+export interface StepTotals {
+  /** In place of the batch's trained tokens. */
+  tokens?: number | null;
+  /** In place of the batch's trajectories with a trained token. */
+  sequences?: number | null;
+  /** Divisor of seq-mean-token-sum-norm; null: the longest trajectory of the batch, with which the loss varies. */
+  maxLength?: number | null;
+}
+
+/** The aggregation of that name as verl has it: trajectories without a trained token are not counted (`agg_loss`). */
+export function aggLoss(
+  c: Counting,
+  loss: Vec,
+  name: Aggregation,
+  { tokens, sequences, maxLength }: StepTotals = {},
+): Vec {
+  const counting: SequenceMean = { nonEmpty: true, count: sequences };
+  if (name === "token-mean" && tokens) return tokenSum(c, loss).div(tokens);
+  if (name !== "seq-mean-token-sum-norm") return aggregate(c, loss, name, counting);
+  const longest = c.number(1, c.token).sumOver(c.trajectory).maxOver(ALL).max(1);
+  return seqMeanTokenSum(c, loss, counting).div(maxLength ?? longest);
 }

@@ -1,6 +1,8 @@
 /**
  * @file Filters: which trajectories and tokens take part, as 1s and 0s.
  */
+
+import { philox } from "../rng.ts";
 import type { Context } from "./context.ts";
 import { ALL, type Level } from "./level.ts";
 import type { Vec } from "./vec.ts";
@@ -46,4 +48,38 @@ export function largest(c: Context, x: Vec, n: number, level: Level = ALL, where
     for (const i of list.sort((a, b) => values[b] - values[a] || a - b).slice(0, n)) keep[i] = 1;
   }
   return c.lift(x.level, keep);
+}
+
+/**
+ * n of the elements with weight 1, drawn uniformly: those whose numbers x and y have the smallest hash. The draw is the
+ * same in any order of trajectories, and another one as soon as the policy has moved.
+ */
+export function drawn(c: Context, among: Vec, n: number, x: Vec, y: Vec): Vec {
+  const candidate = among.values();
+  const words = (v: Vec): Uint32Array => new Uint32Array(v.stop().to(among.level).values().slice().buffer);
+  const [xs, ys] = [words(x), words(y)];
+  const key = (i: number): number => philox(xs[2 * i], xs[2 * i + 1], ys[2 * i], ys[2 * i + 1], 0, 0)[0];
+  const list = [...candidate.keys()].filter((i) => candidate[i] !== 0).map((i) => ({ i, key: key(i) }));
+  const chosen = new Float64Array(candidate.length);
+  for (const { i } of list.sort((a, b) => a.key - b.key || a.i - b.i).slice(0, n)) chosen[i] = 1;
+  return c.lift(among.level, chosen);
+}
+
+/**
+ * The trained tokens that stay when those of largest x go first, as few as needed for the mean of the rest to fall below
+ * the threshold; only the smallest where no mean does.
+ */
+export function untilMeanBelow(c: Context, x: Vec, threshold: number): Vec {
+  const values = x.stop().values();
+  const mask = c.mask.values();
+  const order = [...values.keys()].filter((t) => mask[t] !== 0).sort((a, b) => values[a] - values[b] || b - a);
+  const keep = new Float64Array(values.length);
+  let sum = 0;
+  let last = Math.min(1, order.length);
+  order.forEach((t, k) => {
+    sum += values[t];
+    if (sum / (k + 1) < threshold) last = k + 1;
+  });
+  for (const t of order.slice(0, last)) keep[t] = 1;
+  return c.lift(c.token, keep);
 }

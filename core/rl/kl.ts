@@ -34,6 +34,13 @@ export function klToReference(c: Context, kind: KlKind, clamp?: KlClamp): Vec {
   return klEstimate(c.logp.sub(c.logpRef), kind, clamp);
 }
 
+/** k(d)·w with the gradient of both, clamped as a whole; w is constant where d is clamped (NeMo's score-function form). */
+export function weightedKl(d: Vec, kind: KlKind, w: Vec, { inner, outer }: KlClamp = {}): Vec {
+  const within = inner === undefined ? w : d.inside(-inner, inner).where(w, w.stop());
+  const k = klEstimate(d, kind, { inner }).mul(within);
+  return outer === undefined ? k : k.clamp(-outer, outer);
+}
+
 /** Value of one estimator, gradient of another: g − sg(g) + sg(v). */
 export function straightThrough(value: Vec, gradient: Vec): Vec {
   return gradient.sub(gradient.stop()).add(value.stop());
