@@ -46,6 +46,25 @@ export function pairs(c: Context, list: Pairs["list"] = c.raw<[number, number][]
   return { level, list, chosen: (x) => x.gather(w), rejected: (x) => x.gather(l) };
 }
 
+/**
+ * Pairs of the rows 2j and 2j + 1: the first is chosen where `firstWon` says so, else the second.
+ *
+ * @throws CohortError "bad-batch" where there are not two trajectories a flag
+ */
+export function answersInTurn(c: Context, firstWon: ArrayLike<boolean | number>): Pairs {
+  if (c.trajectory.size !== 2 * firstWon.length) {
+    throw new CohortError(
+      "bad-batch",
+      `answersInTurn: ${c.trajectory.size} trajectories for ${firstWon.length} judgements`,
+      "give two answers in turn for each judgement",
+    );
+  }
+  return pairs(
+    c,
+    Array.from(firstWon, (won, j) => (won ? [2 * j, 2 * j + 1] : [2 * j + 1, 2 * j])),
+  );
+}
+
 /** Σ_t m·lp of each completion. */
 export function sumLogp(c: Context, logp: Vec = c.logp): Vec {
   return c.mask.mul(logp).sumOver(c.trajectory);
