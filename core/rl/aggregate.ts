@@ -6,7 +6,7 @@
  * empty mask gives loss 0. A loss over a coarser level is spread over the tokens first.
  */
 import type { Context } from "./context.ts";
-import { ALL } from "./level.ts";
+import { ALL, type Level } from "./level.ts";
 import type { Vec } from "./vec.ts";
 
 /** What an aggregation reads of the context. */
@@ -68,6 +68,26 @@ export function groupMeanTokenMean(c: Counting, loss: Vec): Vec {
 /** (1/N) Σ_i ℓ_i of a loss over trajectories, all-masked ones included with whatever ℓ they have. */
 export function trajectoryMean(c: Counting, loss: Vec): Vec {
   return loss.to(c.trajectory).sumOver(ALL).div(Math.max(1, c.trajectory.size));
+}
+
+/** Mean over the tokens of each element of the first level, then over these in each of the next, and so on up to the batch. */
+export function nestedMean(c: Context, loss: Vec, first: Level, ...levels: Level[]): Vec {
+  let mean = loss.mul(c.kept).sumOver(first).div(c.counted.sumOver(first).max(1));
+  for (const level of [...levels, ALL]) mean = mean.meanOver(level);
+  return mean;
+}
+
+/**
+ * Each group's token mean over its trajectories of positive advantage and that over those of negative advantage, weighted
+ * by how many trajectories are on either side and divided by the group's size (arXiv 2605.04077). Over groups.
+ */
+export function balancedGroupMean(c: Context, loss: Vec, advantage: Vec): Vec {
+  const side = (where: Vec): Vec => {
+    const tokens = where.mul(c.counted).sumOver(c.group).max(1);
+    return where.sumOver(c.group).mul(loss.mul(c.kept).mul(where).sumOver(c.group)).div(tokens);
+  };
+  const both = side(advantage.gt(0)).add(side(advantage.lt(0)));
+  return both.div(c.number(1, c.trajectory).sumOver(c.group));
 }
 
 export const AGGREGATIONS = [

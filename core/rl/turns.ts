@@ -1,0 +1,33 @@
+/**
+ * @file Turns inside a trajectory: the steps of an agent, and runs of tokens that share a value.
+ */
+import type { Context } from "./context.ts";
+import type { Level } from "./level.ts";
+import type { Vec } from "./vec.ts";
+
+/** The turns of the field `turn`, or where the batch has none, each trajectory as its one turn. */
+export function turnsOf(c: Context): Level {
+  return c.has("turn") ? c.turn() : c.trajectory;
+}
+
+/** Maximal runs of trained tokens with equal x inside a trajectory; other tokens are stepped over. */
+export function equalRuns(c: Context, name: string, x: Vec): Level {
+  const trajectory = c.token.edge(c.trajectory).index;
+  const [values, mask] = [x.to(c.token).values(), c.mask.values()];
+  const run = new Int32Array(values.length);
+  let last = -1;
+  for (let t = 0, k = 0; t < values.length; t++) {
+    const other = last < 0 || trajectory[last] !== trajectory[t] || values[last] !== values[t];
+    if (mask[t] !== 0) {
+      if (other) k++;
+      last = t;
+    }
+    run[t] = k;
+  }
+  return c.keyed(name, c.token, trajectory, run);
+}
+
+/** The value of the next element of x's level with weight 1 in its trajectory; 0 after the last. */
+export function nextChosen(c: Context, x: Vec, where: Vec): Vec {
+  return where.mul(x).recur(c.trajectory, "backward", where.not()).shift(c.trajectory, -1);
+}
