@@ -20,6 +20,18 @@ export function meanWithin(c: Context, x: Vec, lo: number, hi: number): Vec {
   return mean.gt(lo).and(mean.lt(hi)).to(c.trajectory);
 }
 
+/**
+ * Groups in which x lies in [lo, hi] at every trained token (at every trajectory, where the batch has no tokens); 0 for a
+ * group without any.
+ */
+export function insideEverywhere(c: Context, x: Vec, lo: number, hi: number): Vec {
+  const level = c.token.size > 0 ? c.token : c.trajectory;
+  const counts = level === c.token ? c.mask : c.number(1, level);
+  const inside = x.to(level).inside(lo, hi).mul(counts).sumOver(c.group);
+  const all = counts.sumOver(c.group);
+  return inside.eq(all).and(all.gt(0));
+}
+
 /** Share `q` quantile (linear interpolation) of x over the elements with weight 1, as a batch-level constant. */
 export function quantileWhere(c: Context, x: Vec, where: Vec, q: number): Vec {
   const mask = where.to(x.level).values();
@@ -82,4 +94,27 @@ export function untilMeanBelow(c: Context, x: Vec, threshold: number): Vec {
   });
   for (const t of order.slice(0, last)) keep[t] = 1;
   return c.lift(c.token, keep);
+}
+
+/**
+ * The n elements of greatest population variance: always the k smallest and the n − k largest for some k (ties in order of
+ * position; the first k of the best).
+ */
+export function widestSubset(c: Context, x: Vec, n: number): Vec {
+  const values = x.values();
+  const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b] || a - b);
+  const size = Math.max(0, Math.min(n, order.length));
+  let best: number[] = [];
+  let most = -1;
+  for (let k = 0; k <= size; k++) {
+    const chosen = [...order.slice(0, k), ...order.slice(order.length - (size - k))];
+    const mean = chosen.reduce((sum, i) => sum + values[i], 0) / size;
+    const variance = chosen.reduce((sum, i) => sum + (values[i] - mean) * (values[i] - mean), 0) / size;
+    if (!(variance > most)) continue;
+    most = variance;
+    best = chosen;
+  }
+  const keep = new Float64Array(values.length);
+  for (const i of best) keep[i] = 1;
+  return c.lift(x.level, keep);
 }

@@ -29,5 +29,6 @@ export function equalRuns(c: Context, name: string, x: Vec): Level {
 
 /** The value of the next element of x's level with weight 1 in its trajectory; 0 after the last. */
 export function nextChosen(c: Context, x: Vec, where: Vec): Vec {
+  if (x.level === c.trajectory) return c.number(0, c.trajectory);
   return where.mul(x).recur(c.trajectory, "backward", where.not()).shift(c.trajectory, -1);
 }
