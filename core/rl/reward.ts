@@ -26,13 +26,42 @@ export function softOverlong(length: Vec, limit: number, buffer: number): Vec {
   return length.gt(limit).where(-1, ramp.min(0));
 }
 
-/** Σ_k w_k r_k over the rewards that are there, and 1 where at least one is. */
-export function weightedSum(c: Context, weights: readonly number[]): { sum: Vec; present: Vec } {
+/**
+ * Σ_k w_k f(r_k) over the rewards that are there, and 1 where at least one is.
+ *
+ * @param each what becomes of a reward before it is weighted (its `present` is 0 where it is missing)
+ */
+export function weightedSum(
+  c: Context,
+  weights: readonly number[],
+  each: (reward: { value: Vec; present: Vec }) => Vec = (reward) => reward.value,
+): { sum: Vec; present: Vec } {
   let sum = c.number(0, c.trajectory);
   let present = c.number(0, c.trajectory);
   c.rewards.forEach((reward, k) => {
-    sum = sum.add(reward.value.mul(reward.present).mul(weights[k] ?? 1));
+    sum = sum.add(
+      each(reward)
+        .mul(reward.present)
+        .mul(weights[k] ?? 1),
+    );
     present = present.max(reward.present);
   });
   return { sum, present };
+}
+
+/**
+ * The weights of the named rewards, in their order; null: 1 each.
+ *
+ * @throws CohortError "bad-config" where they are not one finite number a reward
+ */
+export function weightsOf(c: Context, given: unknown): number[] {
+  const names = c.rewards.map((reward) => reward.name);
+  if (given === null) return names.map(() => 1);
+  const finite = Array.isArray(given) && given.every((w) => typeof w === "number" && w - w === 0);
+  if (finite && given.length === names.length) return given;
+  throw new CohortError(
+    "bad-config",
+    `weightsOf: weights ${JSON.stringify(given)} for the rewards ${names.join(", ")}`,
+    "give one finite number a reward, in their order",
+  );
 }
