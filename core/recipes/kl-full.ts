@@ -1,0 +1,27 @@
+import { defineRecipe, number } from "../recipe.ts";
+import { divergence } from "../rl/distill.ts";
+import { logSoftmax } from "../rl/entropy.ts";
+import { klPenalty } from "../rl/kl.ts";
+
+export default defineRecipe({
+  id: "kl-full",
+  paper: { title: "Full-vocabulary KL (no paper)", source: "alibaba/ROLL@8eb27cc roll/utils/functionals.py" },
+  stage: ["objective"],
+  describe: `An option: the exact KL of the policy to the reference over the vocabulary, in place of an estimate from one token; no
+variance, at the price of a row of logits of both models for each token.`,
+  formula: "beta·Σ_v p_v (ln p_v − ln q_v), p = softmax(logits), q = softmax(logits_ref)",
+  params: { beta: number(0.1, "coefficient", { min: 0 }) },
+  trains: {
+    refuse:
+      "needs rows over the vocabulary of policy and reference, which the trainer does not keep: supply logits and logits_ref, or take kl-k3",
+  },
+  option: true,
+  kl: (c, p) =>
+    klPenalty(
+      c,
+      divergence(logSoftmax(c.field("logits"), c.token), logSoftmax(c.field("logits_ref"), c.token), 1).sumOver(
+        c.token,
+      ),
+      p.beta,
+    ),
+});

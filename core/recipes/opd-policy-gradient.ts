@@ -1,0 +1,19 @@
+import { defineRecipe, none } from "../recipe.ts";
+import { tokenMean } from "../rl/aggregate.ts";
+
+export default defineRecipe({
+  id: "opd-policy-gradient",
+  paper: {
+    title: "On-Policy Distillation (Thinking Machines)",
+    source:
+      "verl-project/verl@1dda039 verl/trainer/distillation/losses.py; THUDM/slime@624b824 slime/backends/megatron_utils/loss.py",
+  },
+  stage: ["advantage", "objective"],
+  describe: `Distillation on the student's own samples: the advantage of a token is the log-ratio of teacher (the reference policy)
+to rollout policy, then PPO clip over the token mean. verl takes the log-ratio at the current policy instead.`,
+  formula: "A_t = lp_ref − lp_old; loss = Σ m·[−min(ρA, clip(ρ)A)] / Σ m",
+  params: {},
+  advantage: (c) => c.logpRef.sub(c.logpOld).mul(c.mask),
+  kl: none,
+  aggregate: tokenMean,
+});
