@@ -78,3 +78,28 @@ export function unnest(levels: readonly Level[], vec: Vec): Lists {
   }
   return row;
 }
+
+/**
+ * The level of lists with one entry a step (their entries may be keys), one list a trajectory. Tokens are tied to it by
+ * the field `turn` (0, 1, … in each trajectory), where the batch has that.
+ */
+export function listLevel(c: Context, name: string, lists: readonly (readonly unknown[])[], turn: string): Level {
+  if (lists.length !== c.trajectory.size) {
+    c.refuse(`listLevel: '${name}' has ${lists.length} lists for ${c.trajectory.size} trajectories`, "give one each");
+  }
+  const offsets = new Int32Array(lists.length + 1);
+  lists.forEach((list, i) => {
+    offsets[i + 1] = offsets[i] + list.length;
+  });
+  const step = new Level(name, offsets[lists.length]).link(c.trajectory, { offsets });
+  if (!c.has(turn)) return step;
+  const trajectory = c.token.edge(c.trajectory).index;
+  const index = Int32Array.from(c.field(turn).values(), (k, t) => {
+    const i = trajectory[t];
+    if (!(k >= 0 && k < lists[i].length))
+      c.refuse(`listLevel: '${name}' has no entry ${k} of trajectory ${i}`, "give one a turn");
+    return offsets[i] + k;
+  });
+  c.token.link(step, { index });
+  return step;
+}
