@@ -475,6 +475,8 @@ export function prepare(
       (made, c) => {
         const { reward, present } = "present" in made ? made : { reward: made, present: undefined };
         const perToken = reward.level === c.token;
+        const given = current.fields.get("reward");
+        if (given) add({ "reward.given": given });
         result.rewardShaped = store(perToken ? "reward_token" : "reward", reward);
         const there = present && store("reward.present", present);
         outputs[perToken ? "reward_token" : "reward_shaped"] ??= {
@@ -723,10 +725,13 @@ function finite(what: string, data: Float64Array, batch?: Batch): void {
  */
 export function needs(recipe: Recipe, params: Params, probe: Batch = probeBatch()): string[] {
   const reads = new Set<string>();
-  const made = new Set(["advantage", "weight", "keep", "keep_token", "left_out", "reward.present"]);
+  const made = new Set(["advantage", "weight", "keep", "keep_token", "left_out", "reward.present", "reward.given"]);
+  // A reference can always be had: its absence from the probe must not hide what is read after it.
+  const old = probe.fields.get("logp_old");
+  const whole = old && !probe.fields.has("logp_ref") ? probe.with({ logp_ref: old }) : probe;
   try {
-    const prepared = prepare(recipe, params, probe, undefined, { reads, metrics: false });
-    for (const name of prepared.batch.fields.keys()) if (!probe.fields.has(name)) made.add(name);
+    const prepared = prepare(recipe, params, whole, undefined, { reads, metrics: false });
+    for (const name of prepared.batch.fields.keys()) if (!whole.fields.has(name)) made.add(name);
     objective(recipe, params, prepared.batch, {}, { reads, metrics: false });
   } catch (error) {
     // A made-up batch may be refused by a recipe with demands of its own: then all that it declares is needed. One that
