@@ -8,7 +8,7 @@ export function addition(given: Record<string, unknown> = {}): Task {
     digits: { default: 2, min: 1, max: 7 },
     reversed: { default: 0, min: 0, max: 1 },
   });
-  const least = digits === 1 ? 0 : 10 ** (digits - 1);
+  const least = digits === 1 ? 0 : Number(`1e${digits - 1}`);
   const want = (row: Record<string, unknown>) => {
     const sum = String(Number(row.a) + Number(row.b));
     return reversed ? [...sum].reverse().join("") : sum;
@@ -22,8 +22,8 @@ export function addition(given: Record<string, unknown> = {}): Task {
     maxCompletionTokens: digits + 2,
     rewards: textRewards(want, shaping),
     prompts: drawing("addition", splitSeed, (random) => {
-      const a = least + random.below(10 ** digits - least);
-      const b = least + random.below(10 ** digits - least);
+      const a = least + random.below(Number(`1e${digits}`) - least);
+      const b = least + random.below(Number(`1e${digits}`) - least);
       // 27+58 and 58+27 are one problem: both are in the same split.
       return { key: `${Math.min(a, b)}+${Math.max(a, b)}`, row: { prompt: `${a}+${b}=`, a, b } };
     }),
