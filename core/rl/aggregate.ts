@@ -24,6 +24,11 @@ export function tokenMean(c: Counting, loss: Vec): Vec {
   return tokenSum(c, loss).div(c.counted.sumOver(ALL).max(1));
 }
 
+/** Σ w·x / (Σ w + eps) over the batch, for weights of one's own; 0 where they are all 0. */
+export function meanWhere(x: Vec, weight: Vec, eps: number): Vec {
+  return x.mul(weight).sumOver(ALL).div(weight.sumOver(ALL).add(eps));
+}
+
 /** Σ m·ℓ. */
 export function tokenSum(c: Counting, loss: Vec): Vec {
   return loss.mul(c.kept).sumOver(ALL);

@@ -161,6 +161,10 @@ export class Context {
   get reward(): Vec {
     return this.field("reward");
   }
+  /** The reward as the batch brought it, where a reward slot has replaced it since. */
+  get givenReward(): Vec {
+    return this.optional("reward.given") ?? this.reward;
+  }
   /** 1 where the field has a value, 0 where it is null. */
   present(name: string): Vec {
     const field = this.field(name);

@@ -65,3 +65,35 @@ export function weightsOf(c: Context, given: unknown): number[] {
     "give one finite number a reward, in their order",
   );
 }
+
+/** Share of each trajectory's n-grams of token ids that have stood in it before; 0 where it has none. */
+export function repeatedShare(c: Context, tokens: Vec, n: number): Vec {
+  const ids = tokens.values();
+  const offsets = c.batch.offsets;
+  const shares = Array.from({ length: c.trajectory.size }, (_, i) => {
+    const distinct = new Set<string>();
+    const count = offsets[i + 1] - offsets[i] - n + 1;
+    for (let t = offsets[i]; t < offsets[i] + count; t++) distinct.add(ids.subarray(t, t + n).join());
+    return count > 0 ? 1 - distinct.size / count : 0;
+  });
+  return c.lift(c.trajectory, shares);
+}
+
+/**
+ * Chance that at least one of k samples is right, from n of which c are right (arXiv 2107.03374): 1 − C(n−c, k)/C(n, k).
+ *
+ * @throws CohortError "bad-batch" where n < k or c is no count among n
+ */
+export function passAtK(n: number, c: number, k: number): number {
+  if (!(Number.isInteger(n) && Number.isInteger(c) && c >= 0 && c <= n && k <= n)) {
+    throw new CohortError(
+      "bad-batch",
+      `passAtK: ${c} of ${n} samples right, k ${k}`,
+      "give n ≥ k samples, c of them right",
+    );
+  }
+  if (n - c < k) return 1;
+  let miss = 1;
+  for (let j = n - c + 1; j <= n; j++) miss *= 1 - k / j;
+  return 1 - miss;
+}

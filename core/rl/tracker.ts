@@ -1,5 +1,5 @@
 /**
- * @file Statistics that outlive a step, as plain JSON: running moments, moving averages by key.
+ * @file Statistics that outlive a step, as plain JSON: running moments, moving averages by key, the best of what was seen.
  */
 
 /** Moments of everything seen; `std` is that of a sample (divisor n − 1). */
@@ -46,4 +46,30 @@ export function movingBaseline(
     return x - b;
   });
   return { centred, after: Object.fromEntries(average) };
+}
+
+/** Each number moved a share of the way to its target. */
+export function movedTowards(x: readonly number[], target: readonly number[], share: number): number[] {
+  return x.map((from, k) => (1 - share) * from + share * target[k]);
+}
+
+/** The entries of highest score, by number of offer. */
+export interface TopScores {
+  offered: number;
+  entries: readonly { id: number; score: number }[];
+}
+
+/** After offering scores one by one: a full buffer gives up its smallest (of equal ones the earliest) for a larger one. */
+export function offered(before: TopScores, scores: readonly number[], size: number): TopScores {
+  let entries = [...before.entries];
+  scores.forEach((score, k) => {
+    const entry = { id: before.offered + k, score };
+    if (entries.length < size) {
+      entries.push(entry);
+      return;
+    }
+    const least = entries.reduce((a, b) => (b.score < a.score ? b : a));
+    if (score > least.score) entries = [...entries.filter((e) => e !== least), entry];
+  });
+  return { offered: before.offered + scores.length, entries };
 }
