@@ -1,5 +1,5 @@
 import { choice, defineRecipe, flag, number } from "../recipe.ts";
-import { tokenSum } from "../rl/aggregate.ts";
+import { meanWhere } from "../rl/aggregate.ts";
 import { klEstimate, klPenalty } from "../rl/kl.ts";
 import { onPolicyRatio, tokenRatio } from "../rl/ratio.ts";
 
@@ -26,5 +26,5 @@ the weight has no gradient), the product to ±10; the divisor is Σ m + 1e-8.`,
     const w = d.stop().inside(-20, 20).where(weight, weight.stop());
     return klPenalty(c, klEstimate(d, p.kind, { inner: 20 }).mul(w).clamp(-10, 10), p.beta);
   },
-  aggregate: (c, loss) => tokenSum(c, loss).div(c.counted.sumOver(c.all).add(1e-8)),
+  aggregate: (c, loss) => meanWhere(loss, c.kept, 1e-8),
 });
