@@ -22,6 +22,7 @@ paper counts groups with a signal. A group of one has mean 0.`,
     const alpha = c.number(c.trajectory.size).div(c.reward.ne(0).sumOver(c.all).max(1));
     return keepSingles(c.reward, c.group, centred(c.reward, c.group)).mul(alpha).div(p.f_norm);
   },
+  ratio: none,
   gate: (c) => score(c, c.advantage),
   kl: none,
   aggregate: (c, loss, p) => aggLoss(c, loss, p.agg),

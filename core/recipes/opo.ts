@@ -15,6 +15,7 @@ A group of one, and one without a trained token, has baseline 0.`,
   formula: "A_i = R_i − Σ_j T_j R_j / Σ_j T_j, T = Σ_t m; ℓ = −A·lp",
   params: {},
   advantage: (c) => keepSingles(c.reward, c.group, c.reward.sub(c.reward.meanOver(c.group, c.trained))),
+  ratio: none,
   gate: (c) => score(c, c.advantage),
   kl: none,
 });

@@ -21,7 +21,10 @@ for loss_type reinforce alone: in ppo_clip the ratio corrects already. No gradie
   formula: "L = lp − lp_rollout; reinforce: ℓ = −A·lp·sg(min(exp(L), cap)); ppo_clip: −min(ρA, clip(ρ)A), ρ = exp(L)",
   params: {
     loss_type: choice("ppo_clip", ["ppo_clip", "reinforce"], "what the policy term is"),
-    rollout_is: { ...choice("sequence", ["token", "sequence"], "level of the weight; null: no weight"), nullable: true },
+    rollout_is: {
+      ...choice("sequence", ["token", "sequence"], "level of the weight; null: no weight"),
+      nullable: true,
+    },
     rollout_is_threshold: optional(2, "largest weight; null: no weight", { min: 0 }),
     rollout_rs: anything<string | null>(null, "rejection criteria, joined by commas; null: none"),
     rollout_rs_threshold: anything<string | number | null>(null, "'lo_hi' or one number each; null: none"),

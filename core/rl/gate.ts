@@ -47,6 +47,17 @@ export function softGate(ratio: Vec, advantage: Vec, tauPositive: number, tauNeg
   return ratio.sub(1).mul(tau).sigmoid().mul(advantage).mul(tau.graph.full(tau.level, 4).div(tau)).neg();
 }
 
+/** p − q: how far the probability of each token has moved from the policy with log-probabilities `from`; no gradient. */
+export function probabilityMove(c: Context, from: Vec): Vec {
+  return c.logp.stop().exp().sub(from.exp());
+}
+
+/** 1 where the token's probability has moved no further than lo or hi in the direction its advantage pushes (DPPO). */
+export function probabilityTrust(c: Context, from: Vec, { lo, hi }: { lo: number; hi: number }): Vec {
+  const move = probabilityMove(c, from);
+  return c.advantage.gt(0).where(move.le(hi), move.ge(-lo));
+}
+
 /** Share of elements whose gradient the clip removes, by side, under TRL's names. */
 export function reportClip(c: Context, ratio: Vec, advantage: Vec, range: ClipRange): void {
   const low = () => ratio.stop().lt(floorOf(range)).mul(advantage.lt(0));
