@@ -190,7 +190,8 @@ export class Batch {
         fields.set(name, raggedField(name, value, levels.trajectory));
       } else if (shape === "token") {
         const data = flatten(name, value, lengths);
-        checkNumbers(name, levels.token, data, offsets);
+        // A recipe that declares a standard field takes it as any number.
+        checkNumbers(name, levels.token, data, offsets, "", name in declared);
         fields.set(name, { level: levels.token, data });
       } else {
         const level = shape === "batch" ? ALL : shape === "group" ? levels.group : levels.trajectory;
@@ -516,12 +517,20 @@ function addRewards(fields: Map<string, Field>, trajectory: Level, value: unknow
   }
 }
 
-function checkNumbers(name: string, level: Level, data: Float64Array, offsets: Int32Array, unit?: string): void {
-  const limit = STANDARD_FIELDS[name]?.logProbability ? LOGP_SLACK : Number.POSITIVE_INFINITY;
+function checkNumbers(
+  name: string,
+  level: Level,
+  data: Float64Array,
+  offsets: Int32Array,
+  unit = "",
+  unlimited = false,
+): void {
+  const limited = STANDARD_FIELDS[name]?.logProbability && !unlimited;
+  const limit = limited ? LOGP_SLACK : Number.POSITIVE_INFINITY;
   for (let k = 0; k < data.length; k++) {
     const x = data[k];
     if (x - x === 0 && x <= limit) continue;
-    let where = `${unit ?? level.name} ${k}`;
+    let where = `${unit || level.name} ${k}`;
     if (!unit && offsets[offsets.length - 1] === data.length && level.name !== "trajectory") {
       let i = 0;
       while (offsets[i + 1] <= k) i++;

@@ -52,3 +52,32 @@ export function jaccard(a: ReadonlySet<Item>, b: ReadonlySet<Item>): number {
 export function occurrences(text: string, marker: string): number {
   return marker === "" ? 0 : text.split(marker).length - 1;
 }
+
+/** Insertions, deletions and substitutions that lead from one list to the other. */
+export function editDistance(a: readonly Item[], b: readonly Item[]): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  a.forEach((x, i) => {
+    const next = [i + 1];
+    b.forEach((y, j) => {
+      next.push(Math.min(row[j] + (x === y ? 0 : 1), row[j + 1] + 1, next[j] + 1));
+    });
+    row = next;
+  });
+  return row[b.length];
+}
+
+/** Harmonic mean of precision and recall of two lists with multiplicity; 1 for two empty ones, 0 where only one is. */
+export function overlapF1(got: readonly Item[], want: readonly Item[]): number {
+  if (got.length + want.length === 0) return 1;
+  const left = counts(want);
+  let both = 0;
+  for (const x of got) {
+    const n = left.get(x) ?? 0;
+    if (n > 0) both++;
+    left.set(x, n - 1);
+  }
+  return (2 * both) / (got.length + want.length);
+}
+
+/** Words between white space. */
+export const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== "");
