@@ -205,7 +205,7 @@ function fieldsRead(recipe: Recipe, params: Params): Set<string> {
       correct: [1, 0, 0, 1],
     },
     shapes: { truncated: "trajectory", correct: "trajectory" },
-    raw: { rewards: { reward: [1, 0, 0, 1] } },
+    rewards: { reward: [1, 0, 0, 1] },
   });
   return new Set(needs(recipe, params, probe));
 }
@@ -262,7 +262,9 @@ export class Trainer {
       throw new CohortError("bad-config", `recipe ${recipe.id}: ${recipe.trains.refuse}`, "choose another recipe");
     }
     const reads = fieldsRead(recipe, params);
-    const missing = [...reads].filter((name) => !SUPPLIED.has(name) && name !== "logp_ref");
+    const missing = [...reads].filter(
+      (name) => !SUPPLIED.has(name) && !name.startsWith("rewards.") && name !== "logp_ref",
+    );
     if (missing.length > 0) {
       throw new CohortError(
         "bad-config",
@@ -502,15 +504,13 @@ export class Trainer {
     for (const name of ["mask", "logp_old", "logp_rollout", "entropy", "tokens", "reward_token", "logp_ref"]) {
       shapes[name] = "token";
     }
-    const raw = {
-      rewards: Object.fromEntries(
-        Object.entries(given.rewards).map(([name, values]) => [
-          name,
-          used.map((i) => (Number.isNaN(values[i]) ? null : values[i])),
-        ]),
-      ),
-    };
-    return Batch.from({ lengths, group, fields, shapes, raw });
+    const rewards = Object.fromEntries(
+      Object.entries(given.rewards).map(([name, values]) => [
+        name,
+        used.map((i) => (Number.isNaN(values[i]) ? null : values[i])),
+      ]),
+    );
+    return Batch.from({ lengths, group, fields, rewards, shapes });
   }
 
   #isRight(given: { rewards: Record<string, Float64Array>; total: Float64Array }, i: number): boolean {
