@@ -15,6 +15,8 @@ export interface Kernel {
   readonly buffers: Readonly<Record<string, Access>>;
   /** Element type of buffers that do not hold f32. */
   readonly integers?: readonly string[];
+  /** Integer buffers that many invocations add to at once. */
+  readonly atomics?: readonly string[];
   readonly dims: readonly string[];
   readonly scalars?: readonly string[];
 }
@@ -67,7 +69,13 @@ const table = {
   },
   bias_bwd: { file: "reduce", buffers: { db: "rw", dy: "r" }, dims: ["rows", "n"] },
   sumsq: { file: "reduce", buffers: { out: "rw", x: "r" }, dims: ["n", "offset"] },
-  digest: { file: "reduce", buffers: { out: "rw", x: "r" }, integers: ["out", "x"], dims: ["n", "slot"] },
+  digest: {
+    file: "reduce",
+    buffers: { out: "rw", x: "r" },
+    integers: ["out", "x"],
+    atomics: ["out"],
+    dims: ["n", "slot"],
+  },
   rmsnorm_fwd: {
     file: "norm",
     buffers: { y: "w", rstd: "w", x: "r", w: "r" },

@@ -38,6 +38,20 @@ write("core/generated/recipe-ids.ts", `export const recipeIds: readonly string[]
 const version = JSON.parse(readFileSync("package.json", "utf8")).version;
 write("core/generated/version.ts", `export const version = ${JSON.stringify(version)};\n`);
 
+// WGSL as text, so that neither core nor a host reads files; golden digests, so that the probe has them in the bundle.
+const shaders = Object.fromEntries(
+  readdirSync("shaders")
+    .filter((f) => f.endsWith(".wgsl"))
+    .sort()
+    .map((f) => [basename(f, ".wgsl"), readFileSync(join("shaders", f), "utf8")]),
+);
+write(
+  "core/generated/shaders.ts",
+  `export const shaders: Readonly<Record<string, string>> = ${JSON.stringify(shaders, null, 1)};\n`,
+);
+const golden = existsSync("test/golden/conformance.json") ? readFileSync("test/golden/conformance.json", "utf8") : "{}";
+write("core/generated/golden.ts", `export const golden: Readonly<Record<string, string>> = ${golden.trim()};\n`);
+
 // The kernel table (core/kernels.ts) is the one definition of what a kernel is called with; the dispatcher is made from it.
 const { build, buildSync } = await import("esbuild");
 const tableModule = buildSync({ entryPoints: ["core/kernels.ts"], bundle: true, write: false, format: "esm" })
