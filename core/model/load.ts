@@ -1,10 +1,19 @@
 /** @file Models on a device: from a folder, or new from a config and a seed; adapters; saving. */
 import type { Device, Precision } from "../device.ts";
 import { CohortError } from "../errors.ts";
-import type { Storage } from "../host.ts";
+import { readText, type Storage } from "../host.ts";
 import type { Numeric } from "../math.ts";
 import { streams } from "../rng.ts";
-import { type Adapter, type LoraConfig, loraScale, loraTargets, openAdapter, saveAdapter } from "./adapter.ts";
+import { joinPath } from "../storage.ts";
+import {
+  type Adapter,
+  type LoraConfig,
+  loraScale,
+  loraTargets,
+  openAdapter,
+  parseAdapterConfig,
+  saveAdapter,
+} from "./adapter.ts";
 import { type ModelConfig, type ParameterShape, parameterShapes } from "./config.ts";
 import { openModelDirectory, requireTokenizer, saveModelDirectory } from "./directory.ts";
 import { adapterName, adapterParameter, type LoraPair } from "./lora.ts";
@@ -12,6 +21,8 @@ import type { Parameter } from "./parameters.ts";
 import { ropeFrequencies } from "./rope.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { Transformer } from "./transformer.ts";
+
+const adapterConfig = "adapter_config.json";
 
 /** A model with what belongs to it on disk. */
 export interface LoadedModel {
@@ -53,7 +64,10 @@ function allocate(device: Device, { name, shape, kind }: ParameterShape): Parame
   return { name, shape, kind, size, value: device.alloc(size, name) };
 }
 
-/** Opens a folder in Hugging Face's layout and loads its weights. */
+/**
+ * Opens a folder in Hugging Face's layout and loads its weights. A folder of adapters alone (PEFT's layout) is its base
+ * model, found by the name that adapter_config.json gives, with the adapters beside it.
+ */
 export async function loadModel(
   device: Device,
   numeric: Numeric,
@@ -61,6 +75,20 @@ export async function loadModel(
   dir: string,
   options: LoadOptions,
 ): Promise<LoadedModel> {
+  if (!(await storage.exists(joinPath(dir, "config.json"))) && (await storage.exists(joinPath(dir, adapterConfig)))) {
+    const json = JSON.parse(await readText(storage, joinPath(dir, adapterConfig))) as Record<string, unknown>;
+    const { baseModel } = parseAdapterConfig(json, joinPath(dir, adapterConfig));
+    if (!baseModel || !(await storage.exists(joinPath(baseModel, "config.json")))) {
+      throw new CohortError(
+        "bad-model",
+        `${dir}: adapters of ${baseModel ? `"${baseModel}", which is no model folder here` : "a base model without a name"}`,
+        `set base_model_name_or_path in ${joinPath(dir, adapterConfig)} to the base model's folder`,
+      );
+    }
+    const base = await loadModel(device, numeric, storage, baseModel, options);
+    await loadLora(base.model, storage, dir);
+    return base;
+  }
   const directory = await openModelDirectory(storage, dir);
   const tokenizer = requireTokenizer(directory, dir);
   const parameters = new Map<string, Parameter>();
