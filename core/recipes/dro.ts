@@ -1,5 +1,5 @@
 import { choice, defineRecipe, none, number } from "../recipe.ts";
-import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
+import { AGGREGATIONS, aggLoss } from "../rl/aggregate.ts";
 import { score } from "../rl/gate.ts";
 import { logRatio } from "../rl/ratio.ts";
 
@@ -24,5 +24,5 @@ verl has no default for beta and demands one.`,
         .mul(p.beta / 2),
     ),
   kl: none,
-  aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
+  aggregate: (c, loss, p) => aggLoss(c, loss, p.agg),
 });

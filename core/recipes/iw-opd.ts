@@ -15,7 +15,7 @@ logp and logp_ref; gradient through the student's alone.`,
   formula: "a = sg(lp_T − lp); w_t = 1 + gamma·(1 − Σ_{u<t}|a_u| / Σ_u|a_u|); loss = −Σ m·w·a·lp / Σ m",
   params: {
     gamma: number(1, "extra weight of the first token", { min: 0 }),
-    eps: number(1e-8, "least disagreement to divide by", { min: 1e-300 }),
+    eps: number(1e-8, "least disagreement to divide by", { min: 0 }),
   },
   loss: (c, p) => {
     const full = c.has("logits");

@@ -1,5 +1,5 @@
 import { choice, defineRecipe, none, number } from "../recipe.ts";
-import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
+import { AGGREGATIONS, aggLoss } from "../rl/aggregate.ts";
 import { covariance } from "../rl/entropy.ts";
 import { largest } from "../rl/filter.ts";
 import { logRatio } from "../rl/ratio.ts";
@@ -25,5 +25,5 @@ get a penalty on their log-ratio; the choice has no gradient.`,
     return chosen.mul(logRatio(c).abs()).mul(p.kl_coef).sub(ratio.mul(c.advantage));
   },
   kl: none,
-  aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
+  aggregate: (c, loss, p) => aggLoss(c, loss, p.agg),
 });

@@ -1,5 +1,5 @@
 import { choice, defineRecipe, number } from "../recipe.ts";
-import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
+import { AGGREGATIONS, aggLoss } from "../rl/aggregate.ts";
 
 export default defineRecipe({
   id: "ppo-value-loss",
@@ -23,6 +23,6 @@ around the old one. Differentiated by value; 0 through an active clamp.`,
     const error = c.value.sub(c.field("return")).square();
     const pessimistic = clipped.sub(c.field("return")).square();
     c.output("clip_fraction", c.meanTrained(pessimistic.stop().gt(error.stop())));
-    return aggregate(c, error.max(pessimistic), p.agg).div(2);
+    return aggLoss(c, error.max(pessimistic), p.agg).div(2);
   },
 });
