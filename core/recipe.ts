@@ -323,7 +323,7 @@ export async function loadRecipe(id: string): Promise<Recipe> {
   return module.default;
 }
 
-const SLOTS = [
+export const SLOTS = [
   "sampler",
   "reward",
   "advantage",

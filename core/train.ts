@@ -6,6 +6,7 @@
  */
 import type { TrainHooks, TrainResult } from "./api.ts";
 import { Batch } from "./batch.ts";
+import { recipeOf } from "./composition.ts";
 import { describeConfig, type TrainConfig } from "./config.ts";
 import type { Device } from "./device.ts";
 import { CohortError } from "./errors.ts";
@@ -256,7 +257,7 @@ export class Trainer {
    * needs, prompts against the context, rewards on two samples.
    */
   static async create(config: TrainConfig, task: TaskSource, runtime: Runtime): Promise<Trainer> {
-    const recipe = await loadRecipe(config.recipe);
+    const recipe = await recipeOf(config);
     const params = resolveParams(recipe, config.params);
     if (recipe.trains?.refuse) {
       throw new CohortError("bad-config", `recipe ${recipe.id}: ${recipe.trains.refuse}`, "choose another recipe");
