@@ -7,7 +7,7 @@ export default defineRecipe({
   stage: ["objective"],
   describe: `An option: the plain sum, so that the step grows with the batch.
 With the totals of the whole step, the losses of its parts add up to the loss of the whole.`,
-  formula: "Σ m·ℓ",
+  formula: "loss = Σ_{i,t} m·ℓ",
   params: {
     max_len: optional(null, "not read here", { min: 1 }),
     batch_tokens: optional(null, "not read here", { min: 1 }),
