@@ -4,13 +4,11 @@ import { ALL } from "../rl/level.ts";
 import { sumLogp } from "../rl/preference.ts";
 import type { Vec } from "../rl/vec.ts";
 
-const LN_2 = 0.6931471805599453;
-
 /** f′(e^u) with u = ln π − ln p. */
 const SLOPES: Record<string, (u: Vec) => Vec> = {
   kl: (u) => u.neg().exp().neg(),
   reverse_kl: (u) => u.add(1),
-  js: (u) => u.neg().softplus().neg().add(LN_2),
+  js: (u) => u.neg().softplus().neg().add(Math.LN2),
   tv: (u) => u.sign().mul(0.5),
   chi2: (u) => u.mul(-2).exp().neg().add(1),
   reverse_chi2: (u) => u.expm1().mul(2),
