@@ -1,0 +1,206 @@
+/**
+ * @file What every host's engine is: a device, files, prompts and rewards put together. No platform is named here; a host
+ * supplies the parts.
+ */
+import type {
+  DeviceOptions,
+  DoctorResult,
+  Engine,
+  SampleOptions,
+  SampleResult,
+  ScoreOptions,
+  ScoreResult,
+  TrainHooks,
+  TrainResult,
+} from "../core/api.ts";
+import { isFileTask, type TrainConfig } from "../core/config.ts";
+import type { Device } from "../core/device.ts";
+import { CohortError } from "../core/errors.ts";
+import type { EvalResult } from "../core/evaluate.ts";
+import type { Clock, Storage } from "../core/host.ts";
+import type { Numeric } from "../core/math.ts";
+import { loadModel, makeTrainable } from "../core/model/load.ts";
+import { AdamW } from "../core/model/optimizer.ts";
+import { pack } from "../core/model/pack.ts";
+import { decodeContinuation } from "../core/model/tokenizer.ts";
+import { fileTask, splitRows } from "../core/prompts.ts";
+import type { RewardFunction, Row } from "../core/rewards/index.ts";
+import { streams } from "../core/rng.ts";
+import { generate } from "../core/rollout.ts";
+import { Session } from "../core/session.ts";
+import { loadTask, type TaskSource } from "../core/tasks/index.ts";
+import { evaluate, openModel, type Runtime, train } from "../core/train.ts";
+
+/** Prompts and rewards that an app hands over in JavaScript, in place of the configuration's task. */
+export interface AppTask {
+  /** in metrics and folder names; default: "app" */
+  name?: string;
+  prompts: readonly Row[];
+  /** default: an eighth of the prompts is kept apart */
+  heldout?: readonly Row[];
+  /** one function (named "reward"), or several by name */
+  rewards: RewardFunction | Readonly<Record<string, RewardFunction>>;
+  /** of each reward by name; 1 where not named */
+  weights?: Readonly<Record<string, number>>;
+  /** weighted reward from which a completion counts as right; default 1 */
+  passAt?: number;
+}
+
+/** An engine that also takes a task from the app, and whose files can be reached. */
+export interface HostEngine extends Engine {
+  readonly storage: Storage;
+  train(config: TrainConfig, hooks: TrainHooks & { task?: AppTask }): Promise<TrainResult>;
+  evaluate(
+    config: TrainConfig,
+    options: { checkpoint?: string; onNote?(text: string): void; task?: AppTask },
+  ): Promise<EvalResult>;
+}
+
+export interface EngineParts {
+  device: Device;
+  numeric: Numeric;
+  storage: Storage;
+  clock: Clock;
+  /** of the device, for the memory estimate */
+  threads: number;
+  /** the task that a configuration names */
+  taskSource(config: TrainConfig, note?: (text: string) => void): Promise<TaskSource>;
+  doctor(): Promise<DoctorResult>;
+  close(): void | Promise<void>;
+}
+
+/** Reward functions by name: what an app may give, in one form. */
+export function rewardsByName(rewards: AppTask["rewards"]): Record<string, RewardFunction> {
+  return typeof rewards === "function" ? { reward: rewards } : { ...rewards };
+}
+
+/** @throws CohortError where there is no prompt, or a weight names no reward */
+export function appTask(given: AppTask, note: (text: string) => void = () => {}): TaskSource {
+  const { name = "app", prompts, weights = {}, passAt = 1 } = given;
+  const functions = rewardsByName(given.rewards);
+  if (prompts.length === 0) throw new CohortError("bad-input", `task ${name}: prompts is empty`, "give at least one");
+  for (const key of Object.keys(weights)) {
+    if (Object.hasOwn(functions, key)) continue;
+    throw new CohortError(
+      "bad-reward",
+      `task ${name}: weights names "${key}"`,
+      `name ${Object.keys(functions).join()}`,
+    );
+  }
+  const rewards = Object.entries(functions).map(([key, fn]) => ({ name: key, fn, weight: weights[key] ?? 1 }));
+  if (given.heldout) return fileTask({ name, train: prompts, heldout: given.heldout, rewards, passAt });
+  const { train, heldout, overlap } = splitRows(prompts);
+  if (overlap) note(`task ${name}: too few prompts to hold some out; evaluation uses those of training`);
+  return fileTask({ name, train, heldout, rewards, passAt });
+}
+
+/** The tasks of a host that cannot load a reward file: the built-in ones. */
+export async function builtInTask(config: TrainConfig): Promise<TaskSource> {
+  const { task } = config;
+  if (!isFileTask(task)) return loadTask(task);
+  throw new CohortError(
+    "bad-reward",
+    `task: ${task.reward} cannot be loaded here, a page has no files of modules`,
+    "hand prompts and reward functions over: engine.train(config, { task: { prompts, rewards } })",
+  );
+}
+
+/** A run of an app's own task says so in its config.json, and can be continued on another host. */
+function withAppTask(config: TrainConfig, task: AppTask | undefined): TrainConfig {
+  if (!task || isFileTask(config.task)) return config;
+  const { name = "app", weights = {}, passAt = 1 } = task;
+  return {
+    ...config,
+    task: { prompts: `${name}.jsonl`, reward: `${name}.mjs`, weights: { ...weights }, heldout: null, passAt },
+  };
+}
+
+const precisionOf = (asked: DeviceOptions["precision"]) => (asked === 24 || asked === 12 ? asked : 12);
+
+export function makeEngine(parts: EngineParts): HostEngine {
+  const { device, numeric, storage, clock, threads } = parts;
+  const runtime: Runtime = { device, numeric, storage, clock, threads };
+  const source = async (config: TrainConfig, task: AppTask | undefined, note?: (text: string) => void) =>
+    task ? appTask(task, note) : parts.taskSource(config, note);
+  return {
+    storage,
+    async train(config, hooks) {
+      const { task, ...others } = hooks;
+      return train(withAppTask(config, task), await source(config, task, hooks.onNote), runtime, others);
+    },
+    async evaluate(config, { checkpoint, onNote, task: given }) {
+      const task = await source(config, given, onNote);
+      const at: TrainConfig = checkpoint ? { ...config, model: checkpoint } : config;
+      const session = new Session(device, numeric, await openModel(at, task, runtime), config.optimizer);
+      try {
+        return await evaluate(session, task, at);
+      } finally {
+        session.close();
+      }
+    },
+    async *sample(asked: SampleOptions): AsyncIterable<SampleResult> {
+      const loaded = await loadModel(device, numeric, storage, asked.model, {
+        precision: precisionOf(asked.precision),
+      });
+      const { model, tokenizer, stopIds } = loaded;
+      try {
+        const prompt = tokenizer.encode(asked.prompt);
+        const options = { ...asked, topK: asked.topK ?? 0, topP: asked.topP ?? 1, minP: asked.minP ?? 0, stopIds };
+        const random = { seed: asked.seed, stream: streams.sample, step: 0 };
+        for (const { ids, logp, finish } of await generate(model, [prompt], asked.n, options, random)) {
+          const text = finish === "stop" ? ids.slice(0, -1) : ids;
+          yield {
+            text: decodeContinuation(tokenizer, prompt, text, { skipSpecial: true }),
+            ids: [...prompt, ...ids],
+            logprob: Array.from(logp),
+            finish,
+          };
+        }
+      } finally {
+        model.close();
+      }
+    },
+    async score(asked: ScoreOptions): Promise<ScoreResult> {
+      const loaded = await loadModel(device, numeric, storage, asked.model, {
+        precision: precisionOf(asked.precision),
+      });
+      const { model, tokenizer } = loaded;
+      try {
+        const ids = typeof asked.ids === "string" ? tokenizer.encode(asked.ids) : asked.ids;
+        const packed = pack([{ ids, from: 1 }], model.maxTokens, model.config.vocabSize);
+        const scores = await model.score(packed);
+        const n = scores.logp.length;
+        const nll = n === 0 ? 0 : -scores.logp.reduce((a, b) => a + b, 0) / n;
+        const result: ScoreResult = { logprob: Array.from(scores.logp), entropy: Array.from(scores.entropy), nll };
+        if (!asked.grad) return result;
+        makeTrainable(model);
+        const options = { learningRate: 0, schedule: "constant" as const, warmupSteps: 0, weightDecay: 0 };
+        const optimizer = new AdamW(device, numeric, model.trainable, {
+          ...options,
+          beta1: 0.9,
+          beta2: 0.999,
+          epsilon: 1e-8,
+          maxGradNorm: 0,
+        });
+        model.beginStep([packed]);
+        await model.forwardBackward(packed, new Float32Array(n).fill(-1 / Math.max(1, n)), null);
+        model.endStep();
+        const { each } = await optimizer.gradNorm();
+        result.grad_l2 = Object.fromEntries(optimizer.parameters.map((p, i) => [p.name, each[i]]));
+        optimizer.close();
+        return result;
+      } finally {
+        model.close();
+      }
+    },
+    doctor: () => parts.doctor(),
+    async close() {
+      await parts.close();
+    },
+  };
+}
+
+/** The threads to take of `most`. */
+export function threadsOf(asked: DeviceOptions["threads"], most: number): number {
+  return asked === undefined || asked === "auto" ? Math.max(1, Math.min(8, most)) : asked;
+}
