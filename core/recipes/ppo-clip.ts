@@ -1,5 +1,5 @@
 import { choice, defineRecipe, number } from "../recipe.ts";
-import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
+import { AGGREGATIONS, aggLoss } from "../rl/aggregate.ts";
 import { ppoClip } from "../rl/gate.ts";
 import { tokenRatio } from "../rl/ratio.ts";
 
@@ -18,5 +18,5 @@ a token is clamped to ±20 as in verl, with no gradient beyond.`,
   option: true,
   ratio: (c) => tokenRatio(c, { limit: 20 }),
   gate: (c, ratio, p) => ppoClip(c, ratio, c.advantage, { lo: p.eps_lo, hi: p.eps_hi }),
-  aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
+  aggregate: (c, loss, p) => aggLoss(c, loss, p.agg),
 });
