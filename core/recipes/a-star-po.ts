@@ -9,9 +9,9 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/a2po/a2po_trainer.py",
   },
   stage: ["sampler", "objective"],
-  describe: `No group and no baseline from it: the optimal value of a prompt is estimated once from K rewards of the reference
-(value_samples), and one rollout a prompt is regressed to its advantage. Prompts whose samples all fail may be dropped
-before; this does not.`,
+  describe: `No group and no baseline from it: the optimal value of a prompt is estimated once from K rewards of the
+reference (value_samples), and one rollout a prompt is regressed to its advantage. Prompts whose samples all fail may
+be dropped before; this does not.`,
   formula: "V* = beta1·ln mean_j e^{r_j/beta1}; loss = (1/N) Σ_i (beta2·Σ_t m(lp − lp_ref) − (R_i − V*_i))²",
   params: {
     beta1: number(0.5, "temperature of the optimal value", { min: 1e-9 }),

@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/cpo/cpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `SimPO with a bent reward: alpha above 0 makes low likelihoods count more than their logarithm does, alpha below 0 less;
-0 is SimPO.`,
+  describe: `SimPO with a bent reward: alpha above 0 makes low likelihoods count more than their logarithm does, alpha
+below 0 less; 0 is SimPO.`,
   formula: "loss = mean of −ln σ(beta·(r_w − r_l) − gamma), r = (1 − exp(−alpha·a))/alpha, a = Σ_t lp / Σ_t m",
   params: {
     beta: number(2, "scale of the reward", { min: 0 }),

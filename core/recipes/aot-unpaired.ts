@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Distributional preference: the sorted implicit rewards of all chosen answers should lie above those of all rejected
-ones, quantile by quantile; which answer was paired with which plays no part.`,
+  describe: `Distributional preference: the sorted implicit rewards of all chosen answers should lie above those of all
+rejected ones, quantile by quantile; which answer was paired with which plays no part.`,
   formula: "δ = sorted h_w − sorted h_l; loss = mean of −(1−ε) ln σ(beta·δ) − ε ln σ(−beta·δ)",
   params: {
     beta: number(0.1, "strength of the pull to the reference", { min: 0 }),

@@ -9,8 +9,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Distributional preference: the policy's margins, sorted over the batch, should lie above the reference's sorted
-margins, quantile by quantile (one-dimensional optimal transport).`,
+  describe: `Distributional preference: the policy's margins, sorted over the batch, should lie above the reference's
+sorted margins, quantile by quantile (one-dimensional optimal transport).`,
   formula:
     "x = Σ lp_w − Σ lp_l, y that of lp_ref; δ = sorted x − sorted y; loss = mean of −(1−ε) ln σ(beta·δ) − ε ln σ(−beta·δ)",
   params: {

@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Pairs, no rollouts. For a policy that is better than the chosen answers: both are pushed down, the rejected one
-more, each through a sigmoid that saturates.`,
+  describe: `Pairs, no rollouts. For a policy that is better than the chosen answers: both are pushed down, the
+rejected one more, each through a sigmoid that saturates.`,
   formula: "loss = mean of σ(beta·h_w) + 1 − σ(beta·Δ), h = Σ_t (lp − lp_ref), Δ = h_w − h_l",
   params: { beta: number(0.1, "strength of the pull to the reference", { min: 0 }) },
   trains: NEEDS_PAIRS,

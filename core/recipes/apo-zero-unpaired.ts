@@ -9,8 +9,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/kto_trainer.py",
   },
   stage: ["preference"],
-  describe: `No pairs, no group: each answer is good or bad (correct); good ones go up and bad ones down against the reference,
-each through a sigmoid that saturates. KTO without its reference point (the output kl is 0).`,
+  describe: `No pairs, no group: each answer is good or bad (correct); good ones go up and bad ones down against the
+reference, each through a sigmoid that saturates. KTO without its reference point (the output kl is 0).`,
   formula: "good: w_pos·(1 − σ(beta·h)), bad: w_neg·σ(beta·h), h = Σ_t (lp − lp_ref); loss = mean over answers",
   params: {
     beta: number(0.1, "strength of the pull to the reference", { min: 0 }),

@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Pairs, no rollouts. For a policy that is worse than the chosen answers: the chosen goes up, the rejected down, each
-against the reference alone and through a sigmoid that saturates.`,
+  describe: `Pairs, no rollouts. For a policy that is worse than the chosen answers: the chosen goes up, the rejected
+down, each against the reference alone and through a sigmoid that saturates.`,
   formula: "loss = mean of 1 − σ(beta·h_w) + σ(beta·h_l), h = Σ_t (lp − lp_ref)",
   params: { beta: number(0.1, "strength of the pull to the reference", { min: 0 }) },
   trains: NEEDS_PAIRS,

@@ -16,9 +16,9 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/bema_for_ref_model/callback.py",
   },
   stage: ["update"],
-  describe: `An option of the reference policy, not of the loss: a moving average of the policy with falling weight, plus a share of
-the way gone since the start, which takes out the average's lag. State: step (t, calls so far), ema, start (θ_0), and
-reference, the corrected average. The first call sets all three to the policy.`,
+  describe: `An option of the reference policy, not of the loss: a moving average of the policy with falling weight,
+plus a share of the way gone since the start, which takes out the average's lag. State: step (t, calls so far), ema,
+start (θ_0), and reference, the corrected average. The first call sets all three to the policy.`,
   formula:
     "β_t = (lag + multiplier·t)^−ema_power; EMA ← (1 − β_t)EMA + β_t θ; BEMA = EMA + (lag + multiplier·t)^−bias_power·(θ − θ_0)",
   params: {

@@ -7,8 +7,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/rewards/accuracy_rewards.py",
   },
   stage: ["reward"],
-  describe: `GRPO on another reward: a right answer earns more the shorter it is, a wrong one loses less the longer it is, along a
-cosine from length 0 to max_len. Reads correct; the task's own reward plays no part.`,
+  describe: `GRPO on another reward: a right answer earns more the shorter it is, a wrong one loses less the longer it
+is, along a cosine from length 0 to max_len. Reads correct; the task's own reward plays no part.`,
   formula:
     "c = ½(1 + cos(π·min(T/max_len, 1))); right: right_min + (right_max − right_min)·c; wrong: wrong_max + (wrong_min − wrong_max)·c",
   params: {

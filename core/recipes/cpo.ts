@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/cpo/cpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `DPO without the reference (taken to be uniform), plus the negative log-likelihood of the chosen answers, one token
-mean over all of them together.`,
+  describe: `DPO without the reference (taken to be uniform), plus the negative log-likelihood of the chosen answers,
+one token mean over all of them together.`,
   formula: "x = Σ lp_w − Σ lp_l; loss = mean of −(1−ε) ln σ(beta·x) − ε ln σ(−beta·x) + nll·NLL_w",
   params: {
     beta: number(0.1, "scale of the log-ratio", { min: 0 }),

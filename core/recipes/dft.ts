@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/sft_trainer.py",
   },
   stage: ["objective"],
-  describe: `Supervised fine-tuning whose token loss is weighted by the token's own probability, without gradient: the gradient of
-SFT has the inverse of it built in, which this takes out.`,
+  describe: `Supervised fine-tuning whose token loss is weighted by the token's own probability, without gradient: the
+gradient of SFT has the inverse of it built in, which this takes out.`,
   formula: "loss = −Σ m·sg(e^lp)·lp / Σ m",
   params: {},
   trains: {

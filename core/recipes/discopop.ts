@@ -8,8 +8,9 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Pairs, no rollouts. The loss that a language model proposed and a search kept: logistic where the pair is in order,
-turning exponential around 0. The product of gate and exponential is taken as one exponential, finite everywhere.`,
+  describe: `Pairs, no rollouts. The loss that a language model proposed and a search kept: logistic where the pair is
+in order, turning exponential around 0. The product of gate and exponential is taken as one exponential, finite
+everywhere.`,
   formula: "x = beta·Δ, g = σ(x/tau); loss = mean of (1 − g)(−ln σ(x)) + g·exp(−x)",
   params: {
     beta: number(0.1, "strength of the pull to the reference", { min: 0 }),

@@ -1,6 +1,6 @@
 import { defineRecipe, optional } from "../recipe.ts";
 import { tokenMean } from "../rl/aggregate.ts";
-import { divergence } from "../rl/distill.ts";
+import { divergence, NEEDS_TEACHER_ROWS } from "../rl/distill.ts";
 import { logSoftmax } from "../rl/entropy.ts";
 import { largest } from "../rl/filter.ts";
 
@@ -11,17 +11,15 @@ export default defineRecipe({
     source: "verl-project/verl@1dda039 verl/trainer/distillation/fsdp/losses.py",
   },
   stage: ["objective"],
-  describe: `Distillation where the teacher ships its k likeliest tokens alone: forward KL over those, not renormalised, at least 0
-(without gradient where that bound is active); log-probabilities have a floor, without gradient there.`,
+  describe: `Distillation where the teacher ships its k likeliest tokens alone: forward KL over those, not
+renormalised, at least 0 (without gradient where that bound is active); log-probabilities have a floor, without
+gradient there.`,
   formula: "k_t = max(0, Σ_{v∈top-k of T} P_T(ln P_T − ln P_S)); loss = Σ m·k_t / Σ m",
   params: {
     k: { ...optional(null, "entries that the teacher ships; null: all", { min: 1 }), type: "integer" },
     logp_min: optional(null, "floor of the log-probabilities; null: none"),
   },
-  trains: {
-    refuse:
-      "needs the teacher's rows over the vocabulary, which the trainer does not keep: supply logits and logits_ref, or take opd-reverse-kl",
-  },
+  trains: NEEDS_TEACHER_ROWS,
   loss: (c, p) => {
     const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z), c.token));
     const shipped = largest(c, teacher, p.k ?? Number.POSITIVE_INFINITY, c.token);

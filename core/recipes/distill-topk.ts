@@ -1,6 +1,6 @@
 import { defineRecipe, flag, integer, number } from "../recipe.ts";
 import { tokenMean } from "../rl/aggregate.ts";
-import { divergence, logSumExpWhere, tailLogp } from "../rl/distill.ts";
+import { divergence, logSumExpWhere, NEEDS_TEACHER_ROWS, tailLogp } from "../rl/distill.ts";
 import { logSoftmax } from "../rl/entropy.ts";
 import { largest } from "../rl/filter.ts";
 import type { Vec } from "../rl/vec.ts";
@@ -12,8 +12,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/sdpo/loss_utils.py",
   },
   stage: ["objective"],
-  describe: `Distillation over the student's own k likeliest tokens and one bucket for the rest (tail), or renormalised over them;
-forward, reverse or Jensen–Shannon divergence. The choice of tokens has no gradient.`,
+  describe: `Distillation over the student's own k likeliest tokens and one bucket for the rest (tail), or renormalised
+over them; forward, reverse or Jensen–Shannon divergence. The choice of tokens has no gradient.`,
   formula:
     "S, T over top-k of S plus 1 − ΣP; loss = mean_t (1−alpha)·KL(S‖M) + alpha·KL(T‖M); alpha 0: KL(T‖S), 1: KL(S‖T)",
   params: {
@@ -21,10 +21,7 @@ forward, reverse or Jensen–Shannon divergence. The choice of tokens has no gra
     alpha: number(0.5, "0: forward, 1: reverse KL, between: mixture", { min: 0, max: 1 }),
     tail: flag(true, "one bucket for all other tokens, in place of renormalising"),
   },
-  trains: {
-    refuse:
-      "needs the teacher's rows over the vocabulary, which the trainer does not keep: supply logits and logits_ref, or take opd-reverse-kl",
-  },
+  trains: NEEDS_TEACHER_ROWS,
   loss: (c, p) => {
     const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z), c.token));
     const top = largest(c, student, p.k, c.token);

@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `DPO under an alpha-divergence from the reference; alpha 1 is DPO itself. The exponent is clamped to at most 80, with no
-gradient beyond.`,
+  describe: `DPO under an alpha-divergence from the reference; alpha 1 is DPO itself. The exponent is clamped to at
+most 80, with no gradient beyond.`,
   formula: "loss = mean of −ln σ(beta·(s_w − s_l)), s(h) = exp((α−1)·h)/(α−1)",
   params: {
     beta: number(0.1, "strength of the pull to the reference", { min: 0 }),

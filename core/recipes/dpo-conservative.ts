@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `DPO for noisy labels: every pair counts with a share epsilon as if it were turned round. The optimum is a finite
-margin instead of an infinite one.`,
+  describe: `DPO for noisy labels: every pair counts with a share epsilon as if it were turned round. The optimum is a
+finite margin instead of an infinite one.`,
   formula: "loss = mean of −(1−ε) ln σ(beta·Δ) − ε ln σ(−beta·Δ)",
   params: {
     beta: number(0.1, "strength of the pull to the reference", { min: 0 }),

@@ -15,8 +15,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `DPO under another divergence from the reference than the reverse KL: the implicit reward is f' of the probability
-ratio. Here forward KL, Jensen–Shannon, or the reverse KL of DPO itself.`,
+  describe: `DPO under another divergence from the reference than the reverse KL: the implicit reward is f' of the
+probability ratio. Here forward KL, Jensen–Shannon, or the reverse KL of DPO itself.`,
   formula: "loss = mean of −ln σ(beta·(s_w − s_l)); s(h) = h, −exp(−h), or ln σ(h)",
   params: {
     beta: number(0.1, "strength of the pull to the reference", { min: 0 }),

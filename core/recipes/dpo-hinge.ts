@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `DPO's margin under the hinge of SLiC-HF: pairs that are apart by more than 1/beta give no gradient (nor does the
-corner itself).`,
+  describe: `DPO's margin under the hinge of SLiC-HF: pairs that are apart by more than 1/beta give no gradient (nor
+does the corner itself).`,
   formula: "loss = mean of max(0, 1 − beta·Δ)",
   params: { beta: number(0.1, "strength of the pull to the reference", { min: 0 }) },
   trains: NEEDS_PAIRS,

@@ -5,8 +5,8 @@ export default defineRecipe({
   id: "dpo-length-normalised",
   paper: { title: "TRL sigmoid_norm", source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py" },
   stage: ["preference"],
-  describe: `DPO on implicit rewards divided by the completion's token count, so that a longer answer has no larger margin by its
-length alone.`,
+  describe: `DPO on implicit rewards divided by the completion's token count, so that a longer answer has no larger
+margin by its length alone.`,
   formula: "loss = mean of −ln σ(beta·Δ), h = Σ_t (lp − lp_ref) / Σ_t m",
   params: { beta: number(0.1, "strength of the pull to the reference", { min: 0 }) },
   trains: NEEDS_PAIRS,

@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `DPO for noisy labels, unbiased: the turned pair is subtracted and the sum scaled, so that in expectation over the
-noise the loss is that of clean labels. Not bounded below.`,
+  describe: `DPO for noisy labels, unbiased: the turned pair is subtracted and the sum scaled, so that in expectation
+over the noise the loss is that of clean labels. Not bounded below.`,
   formula: "loss = mean of [−(1−ε) ln σ(beta·Δ) + ε ln σ(−beta·Δ)] / (1 − 2ε)",
   params: {
     beta: number(0.1, "strength of the pull to the reference", { min: 0 }),

@@ -10,8 +10,8 @@ export default defineRecipe({
     source: "verl-project/verl@1dda039 verl/trainer/ppo/core_algos.py",
   },
   stage: ["objective"],
-  describe: `No ratio and no clip: the score function plus a quadratic penalty that holds the log-ratio to the rollout policy near 0.
-verl has no default for beta and demands one.`,
+  describe: `No ratio and no clip: the score function plus a quadratic penalty that holds the log-ratio to the rollout
+policy near 0. verl has no default for beta and demands one.`,
   formula: "ℓ = −lp·A + (beta/2)(lp − lp_old)²",
   params: {
     beta: number(1, "weight of the penalty", { min: 1e-12 }),

@@ -8,9 +8,9 @@ export default defineRecipe({
     source: "PrimeIntellect-ai/prime-rl@559b447 src/prime_rl/orchestrator/algo/echo.py",
   },
   stage: ["objective"],
-  describe: `GRPO on the policy's tokens plus a cross-entropy on tokens that the environment answered with: those of the chosen
-roles after the first answer. Each part has its own token mean; template tokens belong to no chosen role. The row has
-no case; role is a ragged list of one name a token.`,
+  describe: `GRPO on the policy's tokens plus a cross-entropy on tokens that the environment answered with: those of
+the chosen roles after the first answer. Each part has its own token mean; template tokens belong to no chosen role.
+The row has no case; role is a ragged list of one name a token.`,
   formula: "loss = Σ m·ℓ / Σ m + alpha·Σ_{observed} (−lp) / #observed",
   params: {
     alpha: number(0.1, "weight of the observed tokens", { min: 0 }),

@@ -9,8 +9,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Pairs, no rollouts. The policy's preference q over the pair is moved to the smoothed label by the reverse KL, where
-DPO uses the forward one.`,
+  describe: `Pairs, no rollouts. The policy's preference q over the pair is moved to the smoothed label by the reverse
+KL, where DPO uses the forward one.`,
   formula: "q = σ(beta·Δ); loss = mean of q(ln q − ln(1−ε)) + (1−q)(ln(1−q) − ln ε)",
   params: {
     beta: number(0.1, "strength of the pull to the reference", { min: 0 }),

@@ -8,8 +8,9 @@ export default defineRecipe({
     source: "OpenRLHF/OpenRLHF@3c3be62 experience_maker.py",
   },
   stage: ["advantage"],
-  describe: `An option: advantages from a value head, where tokens with mask 0 are not stepped over but have value and reward 0
-(OpenRLHF, ROLL): with tool tokens in the middle it bootstraps from 0. Not whitened, not multiplied by the mask.`,
+  describe: `An option: advantages from a value head, where tokens with mask 0 are not stepped over but have value and
+reward 0 (OpenRLHF, ROLL): with tool tokens in the middle it bootstraps from 0. Not whitened, not multiplied by the
+mask.`,
   formula: "δ_t = m·r_t + gamma·(mV)_{t+1} − (mV)_t; A_t = δ_t + gamma·lam·A_{t+1}; return = A + mV",
   params: {
     gamma: number(1, "discount of a token", { min: 0, max: 1 }),

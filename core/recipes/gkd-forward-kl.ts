@@ -1,6 +1,6 @@
 import { defineRecipe, number } from "../recipe.ts";
 import { tokenMean } from "../rl/aggregate.ts";
-import { divergence } from "../rl/distill.ts";
+import { divergence, NEEDS_TEACHER_ROWS } from "../rl/distill.ts";
 import { logSoftmax } from "../rl/entropy.ts";
 
 export default defineRecipe({
@@ -10,18 +10,15 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/gkd/gkd_trainer.py",
   },
   stage: ["objective"],
-  describe: `Distillation from a teacher's full distribution (logits_ref): the student must cover all that the teacher does. Mean over
-trained tokens, not multiplied by temperature².`,
+  describe: `Distillation from a teacher's full distribution (logits_ref): the student must cover all that the teacher
+does. Mean over trained tokens, not multiplied by temperature².`,
   formula: "loss = mean_t KL(P_T ‖ P_S), both softmax(z/temperature)",
   params: {
     beta: number(0, "0: forward KL; gkd-jsd lies between", { min: 0, max: 0 }),
     temperature: number(0.9, "divides both logits", { min: 0.01 }),
     lmbda: number(0.5, "the trainer's: share of answers that the student samples", { min: 0, max: 1 }),
   },
-  trains: {
-    refuse:
-      "needs the teacher's rows over the vocabulary, which the trainer does not keep: supply logits and logits_ref, or take opd-reverse-kl",
-  },
+  trains: NEEDS_TEACHER_ROWS,
   loss: (c, p) => {
     const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z).div(p.temperature), c.token));
     return tokenMean(c, divergence(student, teacher, p.beta).sumOver(c.token));

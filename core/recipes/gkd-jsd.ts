@@ -1,5 +1,6 @@
 import { defineRecipe, number } from "../recipe.ts";
 import { tokenMean } from "../rl/aggregate.ts";
+import { divergence } from "../rl/distill.ts";
 import { logSoftmax } from "../rl/entropy.ts";
 
 export default defineRecipe({
@@ -17,18 +18,7 @@ Jensen–Shannon divergence between both, mean over trained tokens. Not multipli
     temperature: number(0.9, "divides both logits", { min: 0.01 }),
   },
   loss: (c, p) => {
-    const student = logSoftmax(c.field("logits").div(p.temperature), c.token);
-    const teacher = logSoftmax(c.field("logits_ref").div(p.temperature), c.token);
-    const mixture = student
-      .exp()
-      .mul(1 - p.beta)
-      .add(teacher.exp().mul(p.beta))
-      .log();
-    const toTeacher = teacher.exp().mul(teacher.sub(mixture)).mul(p.beta);
-    const toStudent = student
-      .exp()
-      .mul(student.sub(mixture))
-      .mul(1 - p.beta);
-    return tokenMean(c, toTeacher.add(toStudent).sumOver(c.token));
+    const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z).div(p.temperature), c.token));
+    return tokenMean(c, divergence(student, teacher, p.beta).sumOver(c.token));
   },
 });

@@ -1,5 +1,6 @@
 import { defineRecipe, number } from "../recipe.ts";
 import { tokenMean } from "../rl/aggregate.ts";
+import { NEEDS_TEACHER } from "../rl/distill.ts";
 import { tokenLogp } from "../rl/entropy.ts";
 
 export default defineRecipe({
@@ -9,14 +10,15 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/iw_opd/iw_opd_trainer.py",
   },
   stage: ["objective"],
-  describe: `Distillation on the student's own samples, early tokens weighing more: by the share of the trajectory's disagreement
-with the teacher that is still to come. Log-probabilities from logits and logits_ref, where the batch has them, else
-logp and logp_ref; gradient through the student's alone.`,
+  describe: `Distillation on the student's own samples, early tokens weighing more: by the share of the trajectory's
+disagreement with the teacher that is still to come. Log-probabilities from logits and logits_ref, where the batch has
+them, else logp and logp_ref; gradient through the student's alone.`,
   formula: "a = sg(lp_T − lp); w_t = 1 + gamma·(1 − Σ_{u<t}|a_u| / Σ_u|a_u|); loss = −Σ m·w·a·lp / Σ m",
   params: {
     gamma: number(1, "extra weight of the first token", { min: 0 }),
     eps: number(1e-8, "least disagreement to divide by", { min: 0 }),
   },
+  trains: NEEDS_TEACHER,
   loss: (c, p) => {
     const full = c.has("logits");
     const logp = full ? tokenLogp(c, c.field("logits")) : c.logp;

@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "verl-project/verl@1dda039 verl/trainer/ppo/core_algos.py (kl_penalty)",
   },
   stage: ["objective"],
-  describe: `An option: the absolute log-ratio as the penalty. Biased; its derivative is the sign, of the same size however far the
-policy has gone.`,
+  describe: `An option: the absolute log-ratio as the penalty. Biased; its derivative is the sign, of the same size
+however far the policy has gone.`,
   formula: "beta·|lp − lp_ref|",
   params: { beta: number(0.001, "coefficient", { min: 0 }) },
   option: true,

@@ -11,9 +11,9 @@ export default defineRecipe({
     source: "verl-project/verl@1dda039 verl/trainer/ppo/core_algos.py (AdaptiveKLController)",
   },
   stage: ["objective"],
-  describe: `An option: a k3 penalty whose coefficient follows the measured KL: it grows while the KL is above the target and
-shrinks below it, slowly (horizon). Measurements come as current_kl with n_steps, else from the batch itself: the mean
-of k3 at the rollout policy, with as many steps as trajectories.`,
+  describe: `An option: a k3 penalty whose coefficient follows the measured KL: it grows while the KL is above the
+target and shrinks below it, slowly (horizon). Measurements come as current_kl with n_steps, else from the batch
+itself: the mean of k3 at the rollout policy, with as many steps as trajectories.`,
   formula: "e = clip(KL/target − 1, ±0.2); beta ← beta·(1 + e·n_steps/horizon)",
   params: {
     target: number(0.1, "KL to keep, nats a token", { min: 1e-9 }),

@@ -11,8 +11,8 @@ export default defineRecipe({
     source: "verl-project/verl@1dda039 verl/trainer/ppo/core_algos.py",
   },
   stage: ["objective"],
-  describe: `No clip: the few tokens with the largest covariance of advantage and log-probability, those that collapse the entropy,
-get a penalty on their log-ratio; the choice has no gradient.`,
+  describe: `No clip: the few tokens with the largest covariance of advantage and log-probability, those that collapse
+the entropy, get a penalty on their log-ratio; the choice has no gradient.`,
   formula: "ℓ = −ρA + kl_coef·|lp − lp_old|·[token among the max(1, ⌊ratio·Σm⌋) of largest covariance]",
   params: {
     ratio: number(0.0002, "share of tokens that are penalised", { min: 0, max: 1 }),

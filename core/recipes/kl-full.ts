@@ -7,8 +7,8 @@ export default defineRecipe({
   id: "kl-full",
   paper: { title: "Full-vocabulary KL (no paper)", source: "alibaba/ROLL@8eb27cc roll/utils/functionals.py" },
   stage: ["objective"],
-  describe: `An option: the exact KL of the policy to the reference over the vocabulary, in place of an estimate from one token; no
-variance, at the price of a row of logits of both models for each token.`,
+  describe: `An option: the exact KL of the policy to the reference over the vocabulary, in place of an estimate from
+one token; no variance, at the price of a row of logits of both models for each token.`,
   formula: "beta·Σ_v p_v (ln p_v − ln q_v), p = softmax(logits), q = softmax(logits_ref)",
   params: { beta: number(0.1, "coefficient", { min: 0 }) },
   trains: {

@@ -10,8 +10,9 @@ export default defineRecipe({
       "OpenRLHF/OpenRLHF@3c3be62 openrlhf/models/utils.py; verl-project/verl@1dda039 verl/trainer/ppo/ray_trainer.py (apply_kl_penalty)",
   },
   stage: ["reward"],
-  describe: `An option: the KL to the reference as part of the token reward, where the advantage sees it, and not of the loss. The
-outcome reward is clipped and stands on the last trained token. A beta of 0 or less: no penalty.`,
+  describe: `An option: the KL to the reference as part of the token reward, where the advantage sees it, and not of
+the loss. The outcome reward is clipped and stands on the last trained token, so it serves advantages that read token
+rewards. A beta of 0 or less: no penalty.`,
   formula: "r_t = −beta·k(lp_old, lp_ref) on trained tokens, plus clip(R) on the last; k clamped to ±10",
   params: {
     beta: number(0.01, "coefficient"),

@@ -9,8 +9,8 @@ export default defineRecipe({
     source: "OpenRLHF/OpenRLHF pull request 1309 (text read, code not in the snapshot)",
   },
   stage: ["objective"],
-  describe: `An option: k2 weighted by the ratio to the rollout policy, without gradient and truncated: the gradient of the reverse
-KL off-policy. Only the gradient is the estimate, the value is not.`,
+  describe: `An option: k2 weighted by the ratio to the rollout policy, without gradient and truncated: the gradient of
+the reverse KL off-policy. Only the gradient is the estimate, the value is not.`,
   formula: "beta·w·½(lp − lp_ref)², w = sg(min(exp(lp − lp_old), w_max))",
   params: { beta: number(0.04, "coefficient", { min: 0 }), w_max: number(10, "upper bound of the weight", { min: 0 }) },
   option: true,

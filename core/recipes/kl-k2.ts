@@ -8,7 +8,8 @@ export default defineRecipe({
     source: "verl-project/verl@1dda039 verl/trainer/ppo/core_algos.py (kl_penalty)",
   },
   stage: ["objective"],
-  describe: `An option: half the squared log-ratio. Biased as a value; its gradient, on-policy, is that of the reverse KL.`,
+  describe: `An option: half the squared log-ratio. Biased as a value; its gradient, on-policy, is that of the reverse
+KL.`,
   formula: "beta·½(lp − lp_ref)²",
   params: { beta: number(0.001, "coefficient", { min: 0 }) },
   option: true,

@@ -10,9 +10,9 @@ export default defineRecipe({
     source: "NVIDIA-NeMo/RL@7ea279a nemo_rl/algorithms/utils.py",
   },
   stage: ["objective"],
-  describe: `An option: the estimate times the probability of having sampled the token, so that the gradient has its score-function
-term: on-policy exp(lp − sg(lp)), else the ratio to what the sampler reported. The log-ratio is clamped to ±20 (there
-the weight has no gradient), the product to ±10; the divisor is Σ m + 1e-8.`,
+  describe: `An option: the estimate times the probability of having sampled the token, so that the gradient has its
+score-function term: on-policy exp(lp − sg(lp)), else the ratio to what the sampler reported. The log-ratio is clamped
+to ±20 (there the weight has no gradient), the product to ±10; the divisor is Σ m + 1e-8.`,
   formula: "beta·clamp(w·k, ±10), w = exp(lp − sg(lp)) or exp(lp − lp_rollout)",
   params: {
     beta: number(0.01, "coefficient", { min: 0 }),

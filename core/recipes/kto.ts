@@ -9,8 +9,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/kto_trainer.py",
   },
   stage: ["preference"],
-  describe: `No pairs: each answer is labelled good or bad (correct), and its implicit reward is valued against a reference point,
-the KL of the policy on mismatched prompts and answers, which has no gradient and is at least 0.`,
+  describe: `No pairs: each answer is labelled good or bad (correct), and its implicit reward is valued against a
+reference point, the KL of the policy on mismatched prompts and answers, which has no gradient and is at least 0.`,
   formula:
     "κ = max(0, mean(seq_logp_kl − seq_logp_kl_ref)); good: w_pos·(1 − σ(beta(h − κ))), bad: w_neg·(1 − σ(beta(κ − h)))",
   params: {

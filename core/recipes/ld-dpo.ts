@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `DPO less sensitive to length: in each pair the tokens beyond the shorter completion's count weigh ld_alpha in h, for
-policy and reference alike. null or 1 is DPO.`,
+  describe: `DPO less sensitive to length: in each pair the tokens beyond the shorter completion's count weigh ld_alpha
+in h, for policy and reference alike. null or 1 is DPO.`,
   formula:
     "h = Σ_{t<n} (lp−lp_ref) + ld_alpha·Σ_{t≥n} (lp−lp_ref), n the shorter count of the pair; loss = mean of −ln σ(beta·Δ)",
   params: {

@@ -10,9 +10,9 @@ export default defineRecipe({
     source: "PrimeIntellect-ai/prime-rl@559b447 src/prime_rl/orchestrator/algo/grpo.py",
   },
   stage: ["reward", "advantage"],
-  describe: `GRPO without the deviation on a reward less a penalty on output tokens, input tokens and turns, each relative to the
-group's largest, and scaled by the group's mean reward: prompts that are solved often are asked to be brief. Without
-total_length or turns in the batch their parts are the same for all.`,
+  describe: `GRPO without the deviation on a reward less a penalty on output tokens, input tokens and turns, each
+relative to the group's largest, and scaled by the group's mean reward: prompts that are solved often are asked to be
+brief. Without total_length or turns in the batch their parts are the same for all.`,
   formula: "f_i = out·T_i/max T + inp·I_i/max I + turns·U_i/max U; R' = R − mean_g(R)·f; A = R' − mean_g(R')",
   params: {
     out: number(0.25, "weight of output tokens"),

@@ -1,4 +1,5 @@
 import { defineRecipe, flag, none, number } from "../recipe.ts";
+import { NEEDS_TEACHER } from "../rl/distill.ts";
 
 export default defineRecipe({
   id: "minillm-advantage",
@@ -7,14 +8,16 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/minillm/minillm_trainer.py",
   },
   stage: ["advantage"],
-  describe: `Distillation on the student's own samples: the advantage is what of the log-ratio of teacher (the reference policy) to
-rollout policy is still to come. gamma is raised to the absolute position and not divided out (TRL's quirk); with
-length_norm a masked token counts 1e-4 in the divisor, padding does not count. gamma 0: each token its own log-ratio.`,
+  describe: `Distillation on the student's own samples: the advantage is what of the log-ratio of teacher (the
+reference policy) to rollout policy is still to come. gamma is raised to the absolute position and not divided out
+(TRL's quirk); with length_norm a masked token counts 1e-4 in the divisor, padding does not count. gamma 0: each token
+its own log-ratio.`,
   formula: "r = m(lp_ref − lp_old); A_t = Σ_{u≥t} gamma^u r_u / Σ_{u≥t} gamma^u·max(m, 1e-4)",
   params: {
     gamma: number(0, "discount by absolute position; 0: no future", { min: 0, max: 1 }),
     length_norm: flag(true, "divide by the weights of the tokens to come"),
   },
+  trains: NEEDS_TEACHER,
   advantage: (c, p) => {
     const reward = c.logpRef.sub(c.logpOld).mul(c.mask);
     if (p.gamma === 0) return reward;

@@ -9,8 +9,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/nash_md/nash_md_trainer.py",
   },
   stage: ["preference"],
-  describe: `No advantage: REINFORCE on the judged probability of beating an answer of a mixture of policy and reference, with a
-KL penalty by its score function. mixture_coef matters only where the opponent is sampled.`,
+  describe: `No advantage: REINFORCE on the judged probability of beating an answer of a mixture of policy and
+reference, with a KL penalty by its score function. mixture_coef matters only where the opponent is sampled.`,
   formula: "loss = mean_i [beta·Σ_t sg(lp − lp_ref)·lp − (P_i − ½)·Σ_t lp]",
   params: {
     beta: number(0.1, "coefficient of the KL to the reference", { min: 0 }),

@@ -9,8 +9,9 @@ export default defineRecipe({
     source: "verl-project/verl@1dda039 verl/trainer/ppo/core_algos.py",
   },
   stage: ["advantage"],
-  describe: `An option: as optimal-token-baseline, positions counted over generated tokens alone, so that turns of the environment do
-not shift trajectories against each other. All-masked trajectories leave the group; one left alone has baseline 0.`,
+  describe: `An option: as optimal-token-baseline, positions counted over generated tokens alone, so that turns of the
+environment do not shift trajectories against each other. All-masked trajectories leave the group; one left alone has
+baseline 0.`,
   formula: "B_k = Σ_j G_{j,k}W_{j,k} / Σ_j W_{j,k}, k the count of generated tokens before; A = (G − B)m",
   params: { zero_tail: flag(true, "no baseline where one trajectory has outlived the others of its group") },
   fields: { sum_pi_sq: "token" },

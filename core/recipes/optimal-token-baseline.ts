@@ -9,9 +9,9 @@ export default defineRecipe({
     source: "verl-project/verl@1dda039 verl/trainer/ppo/core_algos.py",
   },
   stage: ["advantage"],
-  describe: `An option: in place of one baseline a prompt, one for each position, the group's mean of returns weighted by the
-energy (squared norm of the score, from probabilities alone) that each trajectory has gathered so far. With rollout
-weights (field weight) the energy is multiplied by their square. A group of one has baseline 0.`,
+  describe: `An option: in place of one baseline a prompt, one for each position, the group's mean of returns weighted
+by the energy (squared norm of the score, from probabilities alone) that each trajectory has gathered so far. With
+rollout weights (field weight) the energy is multiplied by their square. A group of one has baseline 0.`,
   formula:
     "w = 1 − 2π + Σπ², W_t = Σ_{u≤t} m·w_u; B_t = Σ_j G_{j,t}W_{j,t}m / Σ_j W_{j,t}m over the group; A = (G − B)m",
   params: {

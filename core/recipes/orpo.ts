@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/orpo/orpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Pairs, no reference: supervised loss on the chosen answers plus a term that widens the odds ratio of chosen to
-rejected. The NLL here runs over the completion; TRL counts the prompt's tokens too.`,
+  describe: `Pairs, no reference: supervised loss on the chosen answers plus a term that widens the odds ratio of
+chosen to rejected. The NLL here runs over the completion; TRL counts the prompt's tokens too.`,
   formula: "odds(a) = a − ln(1 − e^a), a = mean lp; loss = NLL_w − beta·mean ln σ(odds(a_w) − odds(a_l))",
   params: { beta: number(0.1, "weight of the odds ratio", { min: 0 }) },
   trains: NEEDS_PAIRS,

@@ -7,8 +7,8 @@ export default defineRecipe({
     source: "OpenRLHF/OpenRLHF@3c3be62 openrlhf/trainer/ppo_utils/length_penalty.py",
   },
   stage: ["reward"],
-  describe: `GRPO on a reward with DAPO's overlong punishment as OpenRLHF has it: scaled by a factor, and capped at the buffer (verl
-and AReaL do not cap it). Without a buffer there is no penalty.`,
+  describe: `GRPO on a reward with DAPO's overlong punishment as OpenRLHF has it: scaled by a factor, and capped at the
+buffer (verl and AReaL do not cap it). Without a buffer there is no penalty.`,
   formula: "e = min(T − (max_len − buffer), buffer); R − factor·max(e, 0)/buffer",
   params: {
     max_len: optional(null, "limit of the length, tokens; null: no penalty", { min: 1 }),

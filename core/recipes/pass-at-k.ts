@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "verl-project/verl pull request 7240 (text); formula of arXiv 2107.03374",
   },
   stage: ["application"],
-  describe: `An evaluation, no training: the chance that one of k samples is right, without bias from n ≥ k samples of which c are
-right. As a product, which stays finite; n − c < k gives 1.`,
+  describe: `An evaluation, no training: the chance that one of k samples is right, without bias from n ≥ k samples of
+which c are right. As a product, which stays finite; n − c < k gives 1.`,
   formula: "1 − C(n−c, k)/C(n, k) = 1 − Π_{j=n−c+1..n} (1 − k/j), mean over prompts",
   params: { k: integer(8, "samples", { min: 1 }) },
   trains: { refuse: "is an evaluation: use it on the rollouts of a trained model" },

@@ -7,9 +7,9 @@ export default defineRecipe({
     source: "verl-project/verl@1dda039 verl/trainer/ppo/core_algos.py",
   },
   stage: ["filter"],
-  describe: `An option: each trajectory of the batch weighs by a function of its reward, over the whole batch and not a group. verl
-draws a batch with replacement by sampling_weight; here each trajectory is weighted by how often it is expected to be
-drawn, N times that.`,
+  describe: `An option: each trajectory of the batch weighs by a function of its reward, over the whole batch and not a
+group. verl draws a batch with replacement by sampling_weight; here each trajectory is weighted by how often it is
+expected to be drawn, N times that.`,
   formula:
     "w = |R|^power; 1 for the extremes of the batch, else 0; or 0.4 for the maximum, else 0.1; sampling_weight = (w + 1e-8)/Σ",
   params: {

@@ -9,8 +9,8 @@ export default defineRecipe({
       "verl-project/verl@1dda039 verl/trainer/ppo/core_algos.py (compute_value_loss); OpenRLHF/OpenRLHF@3c3be62 loss.py",
   },
   stage: ["objective"],
-  describe: `The critic's side of PPO: squared error to the return, the larger of that of the prediction and of the prediction clipped
-around the old one. Differentiated by value; 0 through an active clamp.`,
+  describe: `The critic's side of PPO: squared error to the return, the larger of that of the prediction and of the
+prediction clipped around the old one. Differentiated by value; 0 through an active clamp.`,
   formula: "v' = clamp(v, v_old ± clip); loss = ½ agg(max((v − ret)², (v' − ret)²))",
   params: {
     clip: number(0.5, "largest move of the prediction", { min: 0 }),

@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/callbacks.py",
   },
   stage: ["update"],
-  describe: `An option of the reference policy, not of the loss: every so many steps it moves a share of the way to the policy, all
-weights alike. State: step (calls so far) and ref; at the first call without a ref it is the policy.`,
+  describe: `An option of the reference policy, not of the loss: every so many steps it moves a share of the way to the
+policy, all weights alike. State: step (calls so far) and ref; at the first call without a ref it is the policy.`,
   formula: "every `every` steps: ref ← alpha·policy + (1 − alpha)·ref",
   params: {
     alpha: number(0.6, "share of the policy", { min: 0, max: 1 }),

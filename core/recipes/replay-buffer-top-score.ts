@@ -12,9 +12,9 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/grpo_with_replay_buffer",
   },
   stage: ["sampler"],
-  describe: `A buffer of the groups with the highest score, from which groups without a signal are replaced. Scores are offered one by
-one; a full buffer gives up its smallest for a larger one, not for a tie. State: entries by number of offer. TRL's score
-is Σ|A|·std_g of groups with a deviation.`,
+  describe: `A buffer of the groups with the highest score, from which groups without a signal are replaced. Scores are
+offered one by one; a full buffer gives up its smallest for a larger one, not for a tie. State: entries by number of
+offer. TRL's score is Σ|A|·std_g of groups with a deviation.`,
   formula: "keep the `size` largest; sampling_weight = score / Σ score",
   params: { size: integer(64, "entries of the buffer", { min: 1 }) },
   fields: { score: "raw" },

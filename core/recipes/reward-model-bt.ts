@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/reward_trainer.py; OpenRLHF/OpenRLHF@3c3be62 loss.py",
   },
   stage: ["preference"],
-  describe: `No policy: a reward model's scores of chosen and rejected answers (field reward, differentiated), logistic in their
-difference, with an optional margin for each pair and a term that keeps scores around 0.`,
+  describe: `No policy: a reward model's scores of chosen and rejected answers (field reward, differentiated), logistic
+in their difference, with an optional margin for each pair and a term that keeps scores around 0.`,
   formula: "loss = mean −ln σ(r_w − r_l − margin) + center·mean (r_w + r_l)²",
   params: { center: optional(null, "weight of the centring term; null: none", { min: 0 }) },
   fields: { margin: "raw" },

@@ -26,8 +26,9 @@ export default defineRecipe({
   id: "reward-norm-running",
   paper: { title: "ROLL norm_mean_type / norm_std_type", source: "alibaba/ROLL@8eb27cc roll/utils/functionals.py" },
   stage: ["reward"],
-  describe: `GRPO on a reward that is centred and scaled first, each by statistics of the group, of the batch, or of everything seen so
-far (running). The running moments take in the batch before they are used, whatever mean and std are.`,
+  describe: `GRPO on a reward that is centred and scaled first, each by statistics of the group, of the batch, or of
+everything seen so far (running). The running moments take in the batch before they are used, whatever mean and std
+are.`,
   formula: "R' = (R − μ)/(σ + 1e-6); std null: R − μ; running: Chan's update of mean and variance, σ with n − 1",
   params: {
     mean: from("what is taken off"),

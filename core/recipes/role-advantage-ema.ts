@@ -13,8 +13,9 @@ export default defineRecipe({
     source: "PrimeIntellect-ai/prime-rl@559b447 src/prime_rl/orchestrator/algo/rae.py",
   },
   stage: ["advantage"],
-  describe: `Self-play: the baseline of a trajectory is the moving average of its own role's earlier rewards, in order of arrival, and
-not its group, which is not read. State: role → average; with several environments take a key for each pair.`,
+  describe: `Self-play: the baseline of a trajectory is the moving average of its own role's earlier rewards, in order
+of arrival, and not its group, which is not read. State: role → average; with several environments take a key for each
+pair.`,
   formula: "A = R − b_role; b_role ← decay·b_role + (1 − decay)·R",
   params: { decay: number(0.95, "of the moving average", { min: 0, max: 1 }) },
   fields: { role: "raw" },

@@ -9,11 +9,11 @@ export default defineRecipe({
       "arXiv 2510.11370; verl-project/verl@1dda039 verl/utils/megatron/router_replay_patch.py, verl/utils/megatron/router_replay_utils.py, verl/workers/engine/megatron/transformer_impl.py",
   },
   stage: ["rollout"],
-  describe: `Mixture-of-experts models: the experts that the sampler chose for a token are used again when the trainer passes over it;
-their gate weights come from the current router. One layer a call: router_logits has a row over the experts for each
-token, routed_experts the stored ids (null: none, routes as usual). R3 replays the sampler's ids, R2 those of the
-recomputation of lp_old; both read them here. With gate_gradient the loss is its product with the gate weights, so that
-drouter_logits is the backward pass. Simplified: no case in the row, names of the fields are ours.`,
+  describe: `Mixture-of-experts models: the experts that the sampler chose for a token are used again when the trainer
+passes over it; their gate weights come from the current router. One layer a call: router_logits has a row over the
+experts for each token, routed_experts the stored ids (null: none, routes as usual). R3 replays the sampler's ids, R2
+those of the recomputation of lp_old; both read them here. With gate_gradient the loss is its product with the gate
+weights, so that drouter_logits is the backward pass. Simplified: no case in the row, names of the fields are ours.`,
   formula: "I = stored ids; g = softmax_I(s), softmax(s) at I, or σ(s)/(Σ_I σ(s) + 1e-20), times scale; 0 outside I",
   params: {
     mode: choice("disabled", ["disabled", "R2", "R3"], "whose ids are replayed"),

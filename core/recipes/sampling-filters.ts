@@ -8,8 +8,9 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/grpo_config.py (options); order as in transformers",
   },
   stage: ["rollout"],
-  describe: `The sampler's filters in the order of transformers: repetition penalty (on the ids in tokens, one list a row), temperature,
-top-k, top-p, min-p, each on what the one before left, renormalised. null: off. vLLM applies min-p first.`,
+  describe: `The sampler's filters in the order of transformers: repetition penalty (on the ids in tokens, one list a
+row), temperature, top-k, top-p, min-p, each on what the one before left, renormalised. null: off. vLLM applies min-p
+first.`,
   formula: "p = softmax over what is left of z/temperature, 0 elsewhere",
   params: {
     temperature: optional(1, "divides the logits", { min: 1e-6 }),

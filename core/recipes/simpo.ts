@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/cpo/cpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Pairs, no reference: the reward is the mean log-probability of the completion, which is what generation goes by, and
-the chosen one must win by a margin. TRL's CPO trainer without its NLL term.`,
+  describe: `Pairs, no reference: the reward is the mean log-probability of the completion, which is what generation
+goes by, and the chosen one must win by a margin. TRL's CPO trainer without its NLL term.`,
   formula: "loss = mean of −ln σ(beta·(a_w − a_l) − gamma), a = Σ_t lp / Σ_t m",
   params: {
     beta: number(2, "scale of the reward", { min: 0 }),

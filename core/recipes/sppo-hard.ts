@@ -8,8 +8,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Self-play against the last policy as a game of constant sum: h of a sure winner is regressed to 1/(2·beta), that of a
-sure loser to −1/(2·beta). Pairs are given; the judge that makes them is not part of it.`,
+  describe: `Self-play against the last policy as a game of constant sum: h of a sure winner is regressed to
+1/(2·beta), that of a sure loser to −1/(2·beta). Pairs are given; the judge that makes them is not part of it.`,
   formula: "loss = mean of (h_w − 1/(2·beta))² + (h_l + 1/(2·beta))², h = Σ_t (lp − lp_ref)",
   params: { beta: number(0.1, "strength of the pull to the reference", { min: 1e-9 }) },
   trains: NEEDS_PAIRS,

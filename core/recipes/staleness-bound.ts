@@ -7,9 +7,9 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/async_grpo; inclusionAI/AReaL@4aef98d areal",
   },
   stage: ["sampler"],
-  describe: `An option for asynchronous rollouts: a trajectory is dropped where the policy has been updated more than max_staleness
-times since it was begun (TRL); how many rollouts may be started now (AReaL) is the output rollouts, where the batch has
-accepted, running and batch_size. The row has no case.`,
+  describe: `An option for asynchronous rollouts: a trajectory is dropped where the policy has been updated more than
+max_staleness times since it was begun (TRL); how many rollouts may be started now (AReaL) is the output rollouts,
+where the batch has accepted, running and batch_size. The row has no case.`,
   formula:
     "keep = version_now − version ≤ max_staleness; start while accepted + running < (max_staleness + version_now + 1)·batch_size",
   params: {

@@ -7,8 +7,8 @@ export default defineRecipe({
     source: "OpenRLHF/OpenRLHF@3c3be62 openrlhf/trainer/ppo_utils/length_penalty.py",
   },
   stage: ["reward"],
-  describe: `GRPO on a reward that truncated answers get scaled (coef of 0 or more) or replaced (coef below 0); null leaves rewards
-as they are.`,
+  describe: `GRPO on a reward that truncated answers get scaled (coef of 0 or more) or replaced (coef below 0); null
+leaves rewards as they are.`,
   formula: "truncated: R ← coef·R (coef ≥ 0) or R ← coef (coef < 0)",
   params: { coef: optional(null, "factor of a truncated answer's reward, or below 0 the reward itself") },
   reward: (c, p) => {

@@ -10,9 +10,9 @@ export default defineRecipe({
     source: "THUDM/slime@624b824 slime/utils/ppo_utils.py",
   },
   stage: ["rollout"],
-  describe: `Where the sampler cut its distribution (top-p, top-k, min-p), its log-probabilities are normalised over the kept tokens:
-so must the trainer's be. keep_vocab has the kept ids as 0 and 1; the sampled token always counts. The loss is the
-negative log-likelihood; entropy and KL stay over the full vocabulary.`,
+  describe: `Where the sampler cut its distribution (top-p, top-k, min-p), its log-probabilities are normalised over
+the kept tokens: so must the trainer's be. keep_vocab has the kept ids as 0 and 1; the sampled token always counts. The
+loss is the negative log-likelihood; entropy and KL stay over the full vocabulary.`,
   formula: "lp = z_y − ln Σ_{v∈S} e^{z_v}; loss = −Σ m·lp / Σ m",
   params: {},
   fields: { keep_vocab: "vocabulary" },

@@ -8,9 +8,9 @@ export default defineRecipe({
     source: "NVIDIA-NeMo/RL@7ea279a nemo_rl/algorithms/advantage_estimator.py",
   },
   stage: ["advantage"],
-  describe: `An option: the critic's targets have one trace decay, the policy's advantages another, which grows with the length of
-the trajectory, so that the last reward reaches the first tokens of long ones too. Outcome reward on the last trained
-token; masked tokens are stepped over; not whitened.`,
+  describe: `An option: the critic's targets have one trace decay, the policy's advantages another, which grows with
+the length of the trajectory, so that the last reward reaches the first tokens of long ones too. Outcome reward on the
+last trained token; masked tokens are stepped over; not whitened.`,
   formula:
     "λ_i = 1 − 1/max(1, alpha·T_i) (alpha 0: lam_policy, else lam); advantage = GAE(λ_i), return = GAE(lam_value) + V",
   params: {

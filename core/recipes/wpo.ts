@@ -9,8 +9,8 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/trainer/dpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `DPO whose pairs weigh by how probable their answers are under the policy, against the probability that a sample of
-its own would have: off-policy pairs count less. The weight has no gradient and is not capped at 1.`,
+  describe: `DPO whose pairs weigh by how probable their answers are under the policy, against the probability that a
+sample of its own would have: off-policy pairs count less. The weight has no gradient and is not capped at 1.`,
   formula: "w_i = exp(mean_t (lp − ln Σ_v p_v²)); loss = mean of w_w·w_l·(−ln σ(beta·Δ))",
   params: { beta: number(0.1, "strength of the pull to the reference", { min: 0 }) },
   trains: NEEDS_PAIRS,

@@ -8,8 +8,9 @@ export default defineRecipe({
     source: "huggingface/trl@f2cd577 trl/experimental/xpo/xpo_trainer.py",
   },
   stage: ["preference"],
-  describe: `Online DPO between an answer of the policy (rows 0, 2, …) and one of the reference (rows 1, 3, …), in the order the
-judge gives (correct, one a pair), plus a small bonus for exploring: the likelihood of the reference's answer goes down.`,
+  describe: `Online DPO between an answer of the policy (rows 0, 2, …) and one of the reference (rows 1, 3, …), in the
+order the judge gives (correct, one a pair), plus a small bonus for exploring: the likelihood of the reference's answer
+goes down.`,
   formula:
     "loss = mean_j −ln σ(beta·(h_winner − h_loser)) + alpha·Σ_t lp of the reference's answer; ipo: (Δ − 1/(2·beta))²",
   params: {

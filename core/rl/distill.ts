@@ -6,6 +6,18 @@
 import type { Level } from "./level.ts";
 import type { Vec } from "./vec.ts";
 
+/** For `trains` of a loss on a teacher's log-probabilities of the sampled tokens. */
+export const NEEDS_TEACHER = {
+  refuse:
+    "needs a teacher, and the trainer's reference is the policy that it started from: supply the teacher's log-probabilities as logp_ref",
+} as const;
+
+/** For `trains` of a loss on a teacher's whole distribution. */
+export const NEEDS_TEACHER_ROWS = {
+  refuse:
+    "needs a teacher's rows over the vocabulary, which the trainer does not keep: supply logits and logits_ref, or logp_ref for opd-reverse-kl",
+} as const;
+
 /**
  * The terms of a divergence between student S and teacher T, to be summed over a row: alpha 0 KL(T‖S), alpha 1 KL(S‖T),
  * between (1−alpha)·KL(S‖M) + alpha·KL(T‖M) with M = (1−alpha)·S + alpha·T (generalised Jensen–Shannon, arXiv 2306.13649).

@@ -5,6 +5,8 @@ import { CohortError } from "../errors.ts";
 import type { Context } from "./context.ts";
 import type { Vec } from "./vec.ts";
 
+export { passAtK } from "../evaluate.ts";
+
 /**
  * The reward of that name, over trajectories; 0 where it does not apply.
  *
@@ -77,23 +79,4 @@ export function repeatedShare(c: Context, tokens: Vec, n: number): Vec {
     return count > 0 ? 1 - distinct.size / count : 0;
   });
   return c.lift(c.trajectory, shares);
-}
-
-/**
- * Chance that at least one of k samples is right, from n of which c are right (arXiv 2107.03374): 1 − C(n−c, k)/C(n, k).
- *
- * @throws CohortError "bad-batch" where n < k or c is no count among n
- */
-export function passAtK(n: number, c: number, k: number): number {
-  if (!(Number.isInteger(n) && Number.isInteger(c) && c >= 0 && c <= n && k <= n)) {
-    throw new CohortError(
-      "bad-batch",
-      `passAtK: ${c} of ${n} samples right, k ${k}`,
-      "give n ≥ k samples, c of them right",
-    );
-  }
-  if (n - c < k) return 1;
-  let miss = 1;
-  for (let j = n - c + 1; j <= n; j++) miss *= 1 - k / j;
-  return 1 - miss;
 }
