@@ -211,6 +211,11 @@ function fieldsRead(recipe: Recipe, params: Params): Set<string> {
   return new Set(needs(recipe, params, probe));
 }
 
+/** Batch fields that the recipe reads and rollouts do not have: why it cannot train from them. */
+export function readsBeyondRollouts(recipe: Recipe, params: Params = resolveParams(recipe)): string[] {
+  return [...fieldsRead(recipe, params)].filter((name) => !SUPPLIED.has(name) && name !== "logp_ref");
+}
+
 export class Trainer {
   readonly config: TrainConfig;
   readonly task: TaskSource;
