@@ -213,7 +213,9 @@ function fieldsRead(recipe: Recipe, params: Params): Set<string> {
 
 /** Batch fields that the recipe reads and rollouts do not have: why it cannot train from them. */
 export function readsBeyondRollouts(recipe: Recipe, params: Params = resolveParams(recipe)): string[] {
-  return [...fieldsRead(recipe, params)].filter((name) => !SUPPLIED.has(name) && name !== "logp_ref");
+  return [...fieldsRead(recipe, params)].filter(
+    (name) => !SUPPLIED.has(name) && name !== "logp_ref" && !name.startsWith("rewards."),
+  );
 }
 
 export class Trainer {
