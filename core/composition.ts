@@ -3,7 +3,9 @@
  *
  *     { "recipe": "gspo", "kl": "k3-unbiased", "filter": ["dynamic-sampling"], "correction": "icepop" }
  *
- * An option lends every slot that it fills; `compose` refuses what does not go together, with the reason.
+ * A key takes from the recipe that it names what the key is about: `kl` its KL term, `filter` its filter, `correction`
+ * its weight and filter, `aggregate` its aggregation, `options` every slot that it fills. `compose` refuses what does not
+ * go together, with the reason.
  */
 import type { TrainConfig } from "./config.ts";
 import { CohortError } from "./errors.ts";
@@ -12,12 +14,12 @@ import { compose, loadRecipe, type Recipe, SLOTS, type SlotName } from "./recipe
 
 /** Which configuration keys name options, and what their short names stand for: `kl: "k3"` is the recipe kl-k3. */
 const KEYS = [
-  { key: "kl", prefix: "kl-" },
-  { key: "filter", prefix: "" },
-  { key: "correction", prefix: "" },
-  { key: "aggregate", prefix: "agg-" },
-  { key: "options", prefix: "" },
-] as const satisfies readonly { key: keyof TrainConfig; prefix: string }[];
+  { key: "kl", prefix: "kl-", lends: ["kl"] },
+  { key: "filter", prefix: "", lends: ["filter"] },
+  { key: "correction", prefix: "", lends: ["weight", "filter"] },
+  { key: "aggregate", prefix: "agg-", lends: ["aggregate"] },
+  { key: "options", prefix: "", lends: SLOTS },
+] as const satisfies readonly { key: keyof TrainConfig; prefix: string; lends: readonly SlotName[] }[];
 
 type Choices = Pick<TrainConfig, "recipe"> & Partial<Pick<TrainConfig, (typeof KEYS)[number]["key"]>>;
 
@@ -25,16 +27,16 @@ type Choices = Pick<TrainConfig, "recipe"> & Partial<Pick<TrainConfig, (typeof K
 export async function recipeOf(config: Choices): Promise<Recipe> {
   const base = await loadRecipe(config.recipe);
   const parts: { [K in SlotName]?: Recipe[] } = {};
-  for (const { key, prefix } of KEYS) {
+  for (const { key, prefix, lends } of KEYS) {
     for (const name of [config[key] ?? []].flat()) {
       const id = prefix && recipeIds.includes(prefix + name) ? prefix + name : name;
       const lender = await loadRecipe(id);
-      const slots = SLOTS.filter((slot) => lender[slot]);
+      const slots = lends.filter((slot) => lender[slot]);
       if (slots.length === 0) {
         throw new CohortError(
           "bad-config",
-          `${key}: '${lender.id}' is a whole system and lends nothing`,
-          `make it the recipe, or choose an option for ${key}`,
+          `${key}: '${lender.id}' has no ${lends.length < SLOTS.length ? lends.join(" and no ") : "slot to lend"}`,
+          `make it the recipe, or choose another for ${key}`,
         );
       }
       for (const slot of slots) parts[slot] = [...(parts[slot] ?? []), lender];

@@ -59,6 +59,7 @@ test("an aggregation replaces the system's own", async () => {
 test("what does not go together is refused with the reason", async () => {
   const refused = (json: object) => expect(recipeOf(parseConfig(json))).rejects;
   await refused({ recipe: "grpo", kl: "k9" }).toThrow(/unknown recipe 'k9'/);
+  await refused({ recipe: "grpo", kl: "dynamic-sampling" }).toThrow(/'dynamic-sampling' has no kl/);
   await refused({ recipe: "sft", kl: "k3" }).toThrow(/loss of its own/);
   await refused({ recipe: "kl-k3", kl: "k3" }).toThrow(/is an option, not a system/);
   expect(() => parseConfig({ recipe: "grpo", filter: "dynamic-sampling" })).toThrow(/filter is "dynamic-sampling"/);
