@@ -1,5 +1,6 @@
 import { defineRecipe, integer, number } from "../recipe.ts";
 import type { Context } from "../rl/context.ts";
+import { listsOf } from "../rl/nested.ts";
 import { distinct } from "../rl/text.ts";
 
 interface Weights {
@@ -11,8 +12,8 @@ interface Weights {
 
 /** Outcome variance, diversity and their normalised sum of each prompt. */
 function scored(c: Context, p: Weights): { outcome: number[]; diversity: number[]; score: number[] } {
-  const tokens = c.raw<number[][][]>("tokens");
-  const outcome = c.raw<(boolean | number)[][]>("correct").map((row) => {
+  const tokens = listsOf<number[][]>(c, "tokens");
+  const outcome = listsOf<(boolean | number)[]>(c, "correct").map((row) => {
     const rate = row.reduce<number>((sum, right) => sum + Number(right), 0) / Math.max(1, row.length);
     return rate * (1 - rate);
   });
@@ -30,9 +31,9 @@ export default defineRecipe({
     source: "github LengSicong/MMR1 verl/curriculum/metrics.py, verl/trainer/ray_trainer.py",
   },
   stage: ["sampler"],
-  describe: `A part of each batch is drawn by a score of the prompt, the variance of its rollouts' correctness and, if wanted, the
+  describe: `An option: a part of each batch is drawn by a score of the prompt, the variance of its rollouts' correctness and, if wanted, the
 diversity of their n-grams, normalised over the pool and smoothed over refreshes; the rest is drawn uniformly. All scores
-equal: everything is drawn uniformly. correct and tokens are lists by prompt and rollout. The step itself is plain GRPO.`,
+equal: everything is drawn uniformly. correct and tokens are lists by prompt and rollout.`,
   formula: "VPS = w_outcome·p(1 − p) + w_diversity·distinct_n; S ← momentum·S + (1 − momentum)·minmax(VPS)",
   params: {
     w_outcome: number(1, "weight of the variance p(1 − p)", { min: 0 }),
@@ -46,6 +47,7 @@ equal: everything is drawn uniformly. correct and tokens are lists by prompt and
     rollouts: integer(8, "rollouts a prompt (the trainer's)", { min: 1 }),
     kl: number(0.01, "coefficient of k3 in the released example (set beta for it)", { min: 0 }),
   },
+  option: true,
   fields: { correct: "raw", tokens: "raw" },
   sampler: (c, p) => {
     const { outcome, diversity, score } = scored(c, p);

@@ -57,7 +57,7 @@ they print. The supervised stage on chains of several roles is left out.`,
     const types = c.raw<number[][]>("sentence_type");
     const all = c
       .raw<Words[][]>("sentences")
-      .map((text, i) => statistics(text, types[i], p.sentence_types, p.function_words));
+      .map((text, i) => statistics(text, types[i] ?? [], p.sentence_types, p.function_words));
     const names = Object.keys(statistics([], [], 0, [])) as (keyof (typeof all)[number])[];
     const terms = names.filter((name) => name !== "yule_k");
     const diversity = all.map((d) =>

@@ -22,9 +22,9 @@ function functionals(theta: Vec, state: Level, { states, actions, rewards }: Tra
     states.map((s, t) => first[s] + actions[t]),
   );
   const logp = theta.sub(theta.logSumExpOver(state)).gather(at);
-  const discounts = graph.full(time, gamma).recur(ALL, "forward", 0);
-  const discount = graph.full(time, 1).cumulate(ALL).sub(1);
-  const reward = graph.constant(time, rewards).mul(gamma === 0 ? discount.eq(0) : discounts.pow(discount));
+  // Discounted from the start of the trajectory, not from the action: γ^h r_h.
+  const discount = graph.full(time, gamma).pow(graph.full(time, 1).positionOver(ALL));
+  const reward = graph.constant(time, rewards).mul(discount);
   return { logp: logp.sumOver(ALL), phi: reward.cumulate(ALL, "backward").mul(logp).sumOver(ALL) };
 }
 
@@ -63,23 +63,21 @@ mini-batches and linear baseline are left out; the single-trajectory form is the
   outputs: (c, p) => {
     const start = nested(c, "theta", c.raw<number[][]>("theta"));
     const [state] = start.levels;
-    const [q, hat] = [
-      c.hasRaw("q") ? c.raw<number[]>("q") : [],
-      c.hasRaw("trajectories_hat") ? c.raw<Trajectory[]>("trajectories_hat") : [],
-    ];
+    const corrected = p.method === "harpg";
+    const q = corrected ? c.raw<number[]>("q") : [];
+    const hat = corrected ? c.raw<Trajectory[]>("trajectories_hat") : [];
     let [theta, before] = [start.vec, start.vec];
     let direction = theta.mul(0);
     const path = c.raw<Trajectory[]>("trajectories").map((trajectory, t) => {
       const decay = 2 / (t + 2);
-      const eta = p.eta?.[t] ?? (p.method === "igt" ? pow(decay, 0.8) : decay);
+      const eta = p.eta?.[t] ?? (corrected ? decay : pow(decay, 0.8));
       const moved = theta.sub(before);
-      const ahead = p.method === "igt" && t > 0 && eta > 0 ? theta.add(moved.mul((1 - eta) / eta)) : theta;
+      const ahead = !corrected && t > 0 && eta > 0 ? theta.add(moved.mul((1 - eta) / eta)) : theta;
       const gradient = estimate(c, ahead, state, trajectory, p.gamma);
       if (t === 0) direction = gradient;
       else {
         const between = theta.mul(q[t] ?? 0).add(before.mul(1 - (q[t] ?? 0)));
-        const turned =
-          p.method === "igt" ? direction : direction.add(estimate(c, between, state, hat[t], p.gamma, moved));
+        const turned = corrected ? direction.add(estimate(c, between, state, hat[t], p.gamma, moved)) : direction;
         direction = turned.mul(1 - eta).add(gradient.mul(eta));
       }
       const length = direction.square().sumOver(ALL).sqrt();

@@ -56,14 +56,14 @@ attention and its derivatives on given tensors, without position encoding, as a 
     suffix_v: "raw",
     weight: "raw",
   },
-  outputs: (c) => {
+  outputs: (c, params) => {
     const prefix = (name: string) => nested(c, name, c.raw<Table>(name), { depth: 2, differentiate: true });
     const suffix = (name: string) => nested(c, name, c.raw<Table[]>(name), { depth: 3 });
     const [pq, pk, pv] = [prefix("prefix_q"), prefix("prefix_k"), prefix("prefix_v")];
     const [sq, sk, sv] = [suffix("suffix_q"), suffix("suffix_k"), suffix("suffix_v")];
     const sizes = c.raw<Table[]>("suffix_q").map((member) => member.length);
     const [p, s] = [pq.levels[0].size, sq.levels[1].size];
-    const d = c.raw<Table>("prefix_q")[0]?.length ?? 1;
+    const d = c.raw<Table>("prefix_q")[0]?.length ?? params.d;
     const row = new Level("row", p + s);
     const element = new Level("element", (p + s) * d).link(row, {
       offsets: Int32Array.from({ length: p + s + 1 }, (_, r) => r * d),

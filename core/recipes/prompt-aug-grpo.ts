@@ -56,7 +56,7 @@ a group of one keeps its raw reward over 1 + adv_eps.`,
       const markers =
         markersOf(templates[i] ?? "plain") ??
         c.refuse(`prompt-aug-grpo: unknown template '${templates[i]}'`, `use ${Object.keys(MARKERS).join(", ")}`);
-      const once = markers.filter((marker) => occurrences(texts[i], marker) === 1).length;
+      const once = markers.filter((marker) => occurrences(texts[i] ?? "", marker) === 1).length;
       return markers.length === 0 ? 1 : once / markers.length;
     });
     c.output("format_reward", [...format]);

@@ -27,7 +27,7 @@ code: a group of one keeps its raw reward over 1 + adv_eps.`,
   },
   fields: { hint_reward: "raw", step: "raw" },
   reward: (c, p) => {
-    const hints = c.raw<Record<string, number[]>>("hint_reward");
+    const hints = c.hasRaw("hint_reward") ? c.raw<Record<string, number[]>>("hint_reward") : {};
     const step = c.hasRaw("step") ? c.raw<number>("step") : (c.state["step"] as number);
     const reward = c.reward.values();
     const group = c.trajectory.edge(c.group).index;

@@ -8,6 +8,16 @@ import type { Vec } from "./vec.ts";
 
 export type Lists = readonly (number | Lists)[];
 
+/**
+ * A field as lists that the recipe reads by itself.
+ *
+ * @throws CohortError "bad-batch" where the batch holds one number an element in its place
+ */
+export function listsOf<T>(c: Context, name: string): T[] {
+  const value = c.raw<T[]>(name);
+  return Array.isArray(value) ? value : c.refuse(`listsOf: '${name}' is flat`, "give it as nested lists");
+}
+
 export interface Nested {
   /** Over the innermost level. */
   vec: Vec;
@@ -37,6 +47,7 @@ function depthOf(lists: Lists): number {
  * @throws CohortError "bad-batch" where the depth varies, something is not a finite number, or the shape is not `within`'s
  */
 export function nested(c: Context, name: string, lists: Lists, options: NestedOptions = {}): Nested {
+  if (!Array.isArray(lists)) c.refuse(`nested: '${name}' is no list`, "give nested lists of numbers");
   const depth = options.depth ?? depthOf(lists);
   const levels: Level[] = [];
   let row: readonly unknown[] = lists;
