@@ -256,6 +256,20 @@ describe("values", () => {
     g.close();
   });
 
+  test("of two levels with the same elements the one declared below rules, whatever stands first", () => {
+    const coarse = new Level("coarse", 3);
+    const fine = new Level("fine", 3).link(coarse, { index: Int32Array.of(2, 0, 1) });
+    const g = new Graph();
+    const x = g.constant(fine, [1, 2, 3]);
+    const y = g.constant(coarse, [10, 20, 30]);
+    for (const sum of [x.add(y), y.add(x), y.gt(0).where(x.add(y), 0)]) {
+      expect(sum.level).toBe(fine);
+      expect([...sum.values()]).toEqual([31, 12, 23]);
+    }
+    expect(g.full(coarse, 0).add(x).level).toBe(fine);
+    g.close();
+  });
+
   test("division by 0 gives 0, logarithms and exponentials stay finite", () => {
     const level = new Level("element", 3);
     const g = new Graph();

@@ -106,6 +106,14 @@ export class Level {
     return edge;
   }
 
+  /**
+   * Whether this level was declared to lie below the other: of two levels with the same elements (groups of one, one token
+   * each) the finer one.
+   */
+  isBelow(coarse: Level): boolean {
+    return this.#up.some((up) => up.coarse === coarse || up.coarse.isBelow(coarse));
+  }
+
   #climb(coarse: Level): Edge | undefined {
     for (const up of this.#up) {
       const rest = up.coarse === coarse ? undefined : up.coarse.find(coarse);

@@ -7,7 +7,7 @@ import type { Vec } from "./vec.ts";
 /** e^(x − the segment's largest chosen x) on the chosen elements, 0 on the others. */
 function shifted(x: Vec, level: Level, where: Vec): { terms: Vec; top: Vec } {
   const top = where.where(x, x.minOver(level)).maxOver(level).stop();
-  return { terms: x.sub(top).min(0).exp().mul(where), top };
+  return { terms: x.sub(top).exp().mul(where), top };
 }
 
 /** e^x / Σ e^x over the chosen elements of each segment; 0 on the others. */

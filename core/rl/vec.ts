@@ -169,7 +169,7 @@ export class Vec {
     let level = this.level;
     for (const x of operands) {
       if (typeof x === "number" || x.level === level) continue;
-      if (!level.find(x.level)) level = x.level;
+      if (!level.find(x.level) || x.level.isBelow(level)) level = x.level;
     }
     const all = [this, ...operands].map((x) => (typeof x === "number" ? this.graph.full(level, x) : x.to(level)));
     const primitive: Elementwise = elementwise[name];
@@ -214,7 +214,8 @@ export class Vec {
     return this.#apply("div", other);
   }
   #covers(other: Numeric): boolean {
-    return typeof other === "number" || this.level === other.level || this.level.find(other.level) !== undefined;
+    if (typeof other === "number" || this.level === other.level) return true;
+    return this.level.find(other.level) !== undefined && !other.level.isBelow(this.level);
   }
   #fullWith(other: Numeric, value: number): Vec {
     return this.graph.full(this.#covers(other) ? this.level : (other as Vec).level, value);
