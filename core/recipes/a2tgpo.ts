@@ -22,7 +22,7 @@ Quirks of the released code that stay: a signal of exactly 0 is no turn, neighbo
     alpha: number(0.3, "weight of the turns' signal"),
     gamma: number(1, "discount of a turn", { min: 0, max: 1 }),
     clip_beta: number(0.3, "how far a signal changes the clip range", { min: 0, max: 1 }),
-    eps_lo: number(0.2, "clip range below 1", { min: 0, max: 0.5 }),
+    eps_lo: number(0.2, "clip range below 1", { min: 0, max: 1 }),
     eps_hi: number(0.2, "clip range above 1", { min: 0 }),
     eps: number(1e-6, "added to the deviation", { min: 0 }),
     var_eps: number(1e-8, "added to the variance", { min: 0 }),
