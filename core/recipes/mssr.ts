@@ -93,4 +93,5 @@ by prompt. prompt is the index of each rollout's prompt, the same at every step.
       return { ...c.state, kl: [...(c.state["kl"] as number[]), drift].slice(-p.kl_window) };
     },
   },
+  trains: { refuse: "needs the index of each rollout's prompt, the same at every step: supply it as prompt" },
 });
