@@ -32,3 +32,15 @@ export function nextChosen(c: Context, x: Vec, where: Vec): Vec {
   if (x.level === c.trajectory) return c.number(0, c.trajectory);
   return where.mul(x).recur(c.trajectory, "backward", where.not()).shift(c.trajectory, -1);
 }
+
+/** Maximal runs of neighbouring tokens with one mask inside a trajectory: actions, and what stands between them. */
+export function trainedRuns(c: Context): Level {
+  const trajectory = c.token.edge(c.trajectory).index;
+  const mask = c.mask.values();
+  let run = 0;
+  const runs = Int32Array.from(mask, (m, t) => {
+    if (t > 0 && (trajectory[t] !== trajectory[t - 1] || (m !== 0) !== (mask[t - 1] !== 0))) run++;
+    return run;
+  });
+  return c.keyed("run", c.token, runs);
+}
