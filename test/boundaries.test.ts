@@ -21,7 +21,11 @@ function code(file: string): string {
 }
 
 function imports(file: string): string[] {
-  return [...readFileSync(file, "utf8").matchAll(/(?:from|import)\s*\(?\s*["'`]([^"'`]+)["'`]/g)].map((m) => m[1]);
+  const text = readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\//g, "");
+  const fixed = [...text.matchAll(/^(?:import|export)\s[^;]*?from\s+"([^"]+)"/gm)];
+  const bare = [...text.matchAll(/^import\s+"([^"]+)"/gm)];
+  const dynamic = [...text.matchAll(/\bimport\(\s*["'`]([^"'`]+)["'`]/g)];
+  return [...fixed, ...bare, ...dynamic].map((m) => m[1]);
 }
 
 const core = sources("core").filter((f) => !f.startsWith(join("core", "wasm")));
