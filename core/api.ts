@@ -1,6 +1,7 @@
 /** @file The seam between the command line (or another app) and an engine: what a host implements. */
 
 import type { Derived, TrainConfig } from "./config.ts";
+import type { KernelConformance } from "./conformance-report.ts";
 import type { EvalResult } from "./evaluate.ts";
 import type { StepMetrics } from "./log.ts";
 
@@ -107,5 +108,7 @@ export interface Engine {
   sample(options: SampleOptions): AsyncIterable<SampleResult>;
   score(options: ScoreOptions): Promise<ScoreResult>;
   doctor(): Promise<DoctorResult>;
+  /** Every exact kernel on this engine's device against the golden digests. */
+  conformance?(onKernel?: (row: KernelConformance) => void): Promise<{ device: string; kernels: KernelConformance[] }>;
   close(): Promise<void>;
 }

@@ -2,8 +2,18 @@
 // Builds everything: WASM (AssemblyScript) -> base64 in core/generated/*.ts, then dist/ (esbuild) and its types (tsc).
 //   node hosts/build.mjs        all
 //   node hosts/build.mjs wasm   only core/generated
+//   node hosts/build.mjs browser [FOLDER]   core/generated, and what pages load, into FOLDER (dist)
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -99,8 +109,32 @@ for (const { target, entry } of modules) {
 }
 if (process.argv[2] === "wasm") process.exit(0);
 
+// Pages load these as they are, without a bundler: nothing is left to resolve by name.
+async function buildForPages(outdir) {
+  await build({
+    entryPoints: {
+      browser: "hosts/browser.ts",
+      "browser-worker": "hosts/browser-worker.ts",
+      "page/conformance": "hosts/page/conformance.ts",
+    },
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    chunkNames: "chunks/browser-[name]-[hash]",
+    logLevel: "warning",
+  });
+  copyFileSync("hosts/page/conformance.html", join(outdir, "page/conformance.html"));
+}
+if (process.argv[2] === "browser") {
+  await buildForPages(process.argv[3] ?? "dist");
+  process.exit(0);
+}
+
 rmSync("dist", { recursive: true, force: true });
-const entryPoints = { index: "core/index.ts", node: "hosts/node.ts", cli: "hosts/cli.ts" };
+const entryPoints = { index: "core/index.ts", node: "hosts/node.ts", deno: "hosts/deno.ts", cli: "hosts/cli.ts" };
 for (const id of recipes) entryPoints[`recipes/${id}`] = `core/recipes/${id}.ts`;
 for (const key of Object.keys(entryPoints)) if (!existsSync(entryPoints[key])) delete entryPoints[key];
 if (Object.keys(entryPoints).length > 0) {
@@ -117,5 +151,6 @@ if (Object.keys(entryPoints).length > 0) {
     chunkNames: "chunks/[name]-[hash]",
     logLevel: "warning",
   });
+  await buildForPages("dist");
   run([require.resolve("typescript/bin/tsc"), "-p", "tsconfig.build.json"]);
 }

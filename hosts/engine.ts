@@ -14,6 +14,7 @@ import type {
   TrainResult,
 } from "../core/api.ts";
 import { isFileTask, type TrainConfig } from "../core/config.ts";
+import { conformanceReport } from "../core/conformance-report.ts";
 import type { Device } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import type { EvalResult } from "../core/evaluate.ts";
@@ -194,6 +195,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
       }
     },
     doctor: () => parts.doctor(),
+    conformance: async (onKernel) => ({ device: device.name, kernels: await conformanceReport(device, onKernel) }),
     async close() {
       await parts.close();
     },

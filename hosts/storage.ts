@@ -29,6 +29,11 @@ async function guarded<T>(verb: string, path: string, work: () => Promise<T>): P
     return await work();
   } catch (error) {
     if (error instanceof CohortError) throw error;
+    if ((error as Error).name === "NotCapable") {
+      const needed = /^Requires [^,]*/.exec((error as Error).message)?.[0] ?? "permission is missing";
+      const remedy = "run it with deno run -A, or with --allow-read and --allow-write";
+      throw new CohortError("io", `storage: cannot ${verb} ${path}: ${needed}`, remedy, { cause: error });
+    }
     const code = (error as NodeJS.ErrnoException).code ?? "";
     const [cause, remedy] = causes[code] ?? [(error as Error).message ?? String(error), "check the path and the disk"];
     throw new CohortError("io", `storage: cannot ${verb} ${path}: ${cause}`, remedy, { cause: error });

@@ -3,6 +3,7 @@
 import { CohortError, nearest } from "../../core/errors.ts";
 import { version } from "../../core/generated/version.ts";
 import { type Command, type Io, readArguments } from "./command.ts";
+import { conformance } from "./conformance.ts";
 import { doctor } from "./doctor.ts";
 import { evaluate } from "./eval.ts";
 import { list } from "./list.ts";
@@ -19,10 +20,11 @@ export const commands: Readonly<Record<string, Command>> = {
   replay,
   list,
   doctor,
+  conformance,
 };
 
 function usage(): string {
-  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
+  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(11)} ${summary}`);
   return `usage: cohort COMMAND [options]
 
 Reinforcement-learning post-training of language models, with the same bits on every backend.

@@ -1,0 +1,72 @@
+/** @file What the page and the engine's worker call on each other. */
+import type {
+  DeviceOptions,
+  DoctorResult,
+  RunInfo,
+  SampleOptions,
+  SampleResult,
+  ScoreOptions,
+  ScoreResult,
+  TrainResult,
+} from "../core/api.ts";
+import type { TrainConfig } from "../core/config.ts";
+import type { KernelConformance } from "../core/conformance-report.ts";
+import type { EvalResult } from "../core/evaluate.ts";
+import type { StepMetrics } from "../core/log.ts";
+import type { Row, Sample } from "../core/rewards/index.ts";
+import type { AppTask } from "./engine.ts";
+
+/** Where files are kept; auto: OPFS, else IndexedDB, else memory. */
+export type StorageKind = "auto" | "opfs" | "indexeddb" | "memory";
+
+export interface WorkerOptions extends DeviceOptions {
+  storage: StorageKind;
+  /** folder (OPFS) or database (IndexedDB) that holds everything */
+  root: string;
+}
+
+/** An app's task without its functions: those stay on the page. */
+export interface SentTask extends Omit<AppTask, "rewards"> {
+  prompts: readonly Row[];
+  rewardNames: readonly string[];
+}
+
+export type { RunInfo, StepMetrics };
+
+/** Offered by the worker. `run` names one training run or evaluation, for its hooks and its end. */
+export type WorkerOffers = {
+  open(options: WorkerOptions): Promise<{ device: string; threads: number; storage: StorageKind }>;
+  train(run: number, config: TrainConfig, task: SentTask | null): Promise<TrainResult>;
+  evaluate(run: number, config: TrainConfig, checkpoint: string | null, task: SentTask | null): Promise<EvalResult>;
+  /** finish the step, write a checkpoint, return */
+  stop(run: number): void;
+  sample(options: SampleOptions): Promise<SampleResult[]>;
+  score(options: ScoreOptions): Promise<ScoreResult>;
+  doctor(): Promise<DoctorResult>;
+  conformance(run: number): Promise<{ device: string; kernels: KernelConformance[] }>;
+  close(): Promise<void>;
+  importFiles(dir: string, files: readonly { name: string; data: Blob }[]): Promise<void>;
+  importUrl(run: number, dir: string, url: string): Promise<void>;
+  read(path: string): Promise<Uint8Array>;
+  readRange(path: string, offset: number, length: number): Promise<Uint8Array>;
+  size(path: string): Promise<number>;
+  write(path: string, data: Uint8Array | string): Promise<void>;
+  writeBlob(path: string, data: Blob): Promise<void>;
+  append(path: string, text: string): Promise<void>;
+  list(path: string): Promise<string[]>;
+  exists(path: string): Promise<boolean>;
+  remove(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+};
+
+/** Offered by the page. */
+export type PageOffers = {
+  reward(run: number, name: string, sample: Sample): Promise<number | null>;
+  onStart(run: number, info: RunInfo): void;
+  onWarmStart(run: number, progress: { step: number; steps: number; loss: number }): void;
+  onStep(run: number, metrics: StepMetrics): void;
+  onEval(run: number, when: "before" | "after" | number, result: EvalResult): void;
+  onNote(run: number, text: string): void;
+  onKernel(run: number, row: KernelConformance): void;
+  onBytes(run: number, file: string, bytes: number): void;
+};

@@ -1,0 +1,171 @@
+/**
+ * @file The engine in a page. It runs in a worker, so that the page stays live; hooks and reward functions run on the page.
+ *
+ *   const engine = await createEngine();
+ *   await engine.importFiles("model", input.files);
+ *   await engine.train(parseConfig({ model: "model", steps: 20 }), { task: { prompts, rewards: (s) => … }, onStep });
+ *
+ * On one thread it needs nothing of the server; on several the page must be cross-origin isolated.
+ */
+import type { DeviceOptions, SampleOptions, TrainHooks } from "../core/api.ts";
+import type { KernelConformance } from "../core/conformance-report.ts";
+import { CohortError } from "../core/errors.ts";
+import type { Storage } from "../core/host.ts";
+import type { PageOffers, SentTask, StorageKind, WorkerOffers } from "./browser-messages.ts";
+import { type AppTask, type HostEngine, rewardsByName } from "./engine.ts";
+import { join } from "./port.ts";
+
+export type * from "../core/api.ts";
+export { parseConfig, type TrainConfig } from "../core/config.ts";
+export { CohortError, type ErrorCode } from "../core/errors.ts";
+export { version } from "../core/generated/version.ts";
+export type { AppTask, HostEngine } from "./engine.ts";
+
+export interface BrowserOptions extends DeviceOptions {
+  /** where files are kept; default "auto": OPFS, else IndexedDB, else memory */
+  storage?: StorageKind;
+  /** the folder or database that holds them; one engine at a time may use it. Default "cohort" */
+  root?: string;
+  /** the worker's script, where the app serves it from elsewhere than beside this module */
+  worker?: string | URL;
+}
+
+export interface BrowserEngine extends HostEngine {
+  /** what it runs on, for people */
+  readonly device: string;
+  readonly threads: number;
+  readonly storageKind: StorageKind;
+  /** Copies files that were chosen or dropped into a folder of the storage; `model` then names that folder. */
+  importFiles(dir: string, files: Iterable<File>): Promise<void>;
+  /**
+   * Downloads a model folder in Hugging Face's layout.
+   * @param onBytes told the bytes of each file so far
+   */
+  importUrl(dir: string, url: string | URL, onBytes?: (file: string, bytes: number) => void): Promise<void>;
+}
+
+/** What the page does for one run. */
+interface Listening extends TrainHooks {
+  rewards: ReturnType<typeof rewardsByName>;
+  onBytes?(file: string, bytes: number): void;
+  onKernel?(row: KernelConformance): void;
+}
+
+/**
+ * Starts the worker and opens device and storage.
+ * @throws CohortError where what is asked for is not there: threads without cross-origin isolation, WebGPU, a storage
+ */
+export async function createEngine(options: BrowserOptions = {}): Promise<BrowserEngine> {
+  const { storage: kind = "auto", root = "cohort", worker: script, ...device } = options;
+  const worker = script
+    ? new Worker(script, { type: "module" })
+    : new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" });
+  const runs = new Map<number, Listening>();
+  let next = 0;
+  const offers: PageOffers = {
+    reward: async (run, name, sample) => runs.get(run)!.rewards[name](sample),
+    onStart: (run, info) => runs.get(run)?.onStart?.(info),
+    onWarmStart: (run, progress) => runs.get(run)?.onWarmStart?.(progress),
+    onStep: (run, metrics) => runs.get(run)?.onStep?.(metrics),
+    onEval: (run, when, result) => runs.get(run)?.onEval?.(when, result),
+    onNote: (run, text) => runs.get(run)?.onNote?.(text),
+    onKernel: (run, row) => runs.get(run)?.onKernel?.(row),
+    onBytes: (run, file, bytes) => runs.get(run)?.onBytes?.(file, bytes),
+  };
+  const port = join<WorkerOffers>(worker, offers);
+  worker.addEventListener("error", (event) => {
+    const reason = event.message || "its script cannot be loaded";
+    port.fail(
+      new CohortError(
+        "device",
+        `createEngine: the engine's worker failed: ${reason}`,
+        "reload the page to start again",
+      ),
+    );
+  });
+  let opened: Awaited<ReturnType<WorkerOffers["open"]>>;
+  try {
+    opened = await port.call("open", { ...device, storage: kind, root });
+  } catch (error) {
+    worker.terminate();
+    throw error;
+  }
+
+  /** One run: its hooks are heard until it ends, its signal is passed on. */
+  async function during<T>(listening: Listening, work: (run: number) => Promise<T>): Promise<T> {
+    const run = next++;
+    runs.set(run, listening);
+    const stop = () => port.tell("stop", run);
+    const { signal } = listening;
+    try {
+      const result = work(run);
+      if (signal?.aborted) stop();
+      signal?.addEventListener("abort", stop, { once: true });
+      return await result;
+    } finally {
+      signal?.removeEventListener("abort", stop);
+      runs.delete(run);
+    }
+  }
+  const rewardsOf = (task: AppTask | undefined) => (task ? rewardsByName(task.rewards) : {});
+  const sent = (task: AppTask | undefined): SentTask | null => {
+    if (!task) return null;
+    const { rewards, ...rest } = task;
+    return { ...rest, rewardNames: Object.keys(rewardsByName(rewards)) };
+  };
+
+  return {
+    device: opened.device,
+    threads: opened.threads,
+    storageKind: opened.storage,
+    storage: pageStorage(port),
+    train: (config, { task, ...hooks }) =>
+      during({ ...hooks, rewards: rewardsOf(task) }, (run) => port.call("train", run, config, sent(task))),
+    evaluate: (config, { checkpoint, onNote, task }) =>
+      during({ onNote, rewards: rewardsOf(task) }, (run) =>
+        port.call("evaluate", run, config, checkpoint ?? null, sent(task)),
+      ),
+    async *sample(asked: SampleOptions) {
+      yield* await port.call("sample", asked);
+    },
+    score: (asked) => port.call("score", asked),
+    doctor: () => port.call("doctor"),
+    conformance: (onKernel) => during({ rewards: {}, onKernel }, (run) => port.call("conformance", run)),
+    async close() {
+      await port.call("close");
+      worker.terminate();
+      port.fail(new CohortError("device", "the engine was closed", "create another one"));
+    },
+    importFiles: (dir, files) =>
+      port.call(
+        "importFiles",
+        dir,
+        Array.from(files, (data) => ({ name: data.name, data })),
+      ),
+    importUrl: (dir, url, onBytes) =>
+      during({ rewards: {}, onBytes }, (run) =>
+        port.call("importUrl", run, dir, new URL(url, globalThis.location?.href).href),
+      ),
+  };
+}
+
+/** The worker's files as the page sees them. */
+function pageStorage(port: ReturnType<typeof join<WorkerOffers>>): Storage {
+  return {
+    read: (path) => port.call("read", path),
+    readRange: (path, offset, length) => port.call("readRange", path, offset, length),
+    size: (path) => port.call("size", path),
+    write: (path, data) => port.call("write", path, data),
+    async writeStream(path, pieces) {
+      // The browser keeps a large Blob on disk: the pieces are never all in memory.
+      let blob = new Blob([]);
+      for await (const piece of pieces) blob = new Blob([blob, piece as Uint8Array<ArrayBuffer>]);
+      await port.call("writeBlob", path, blob);
+    },
+    append: (path, text) => port.call("append", path, text),
+    list: (path) => port.call("list", path),
+    exists: (path) => port.call("exists", path),
+    remove: (path) => port.call("remove", path),
+    rename: (from, to) => port.call("rename", from, to),
+  };
+}

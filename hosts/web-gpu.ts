@@ -1,0 +1,26 @@
+/** @file WebGPU where the global `navigator` has it: browsers, their workers, and Deno. */
+import { CohortError } from "../core/errors.ts";
+import { GpuDevice } from "./gpu.ts";
+
+/**
+ * A device on the default adapter; a software adapter where there is no other.
+ * @throws CohortError where the browser has no WebGPU, or no adapter
+ */
+export async function openWebGpu(): Promise<GpuDevice> {
+  const { gpu } = globalThis.navigator ?? {};
+  if (!gpu) {
+    const deno = "Deno" in globalThis;
+    throw new CohortError(
+      "device",
+      `backend webgpu: ${deno ? "Deno's WebGPU is off" : "this browser has no WebGPU, or the page is not served securely"}`,
+      deno ? "run it with --unstable-webgpu, or use backend wasm" : "use https or localhost, or backend wasm",
+    );
+  }
+  const adapter =
+    (await gpu.requestAdapter({ powerPreference: "high-performance" }).catch(() => null)) ??
+    (await gpu.requestAdapter({ forceFallbackAdapter: true }).catch(() => null));
+  if (!adapter) {
+    throw new CohortError("device", "backend webgpu: this machine has no adapter for it", "use backend wasm");
+  }
+  return GpuDevice.create(adapter);
+}
