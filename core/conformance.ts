@@ -446,7 +446,7 @@ function* optimizers(): Generator<ConformanceCase> {
     ["odd", 333, noise(333, 81, 0.01)],
     ["extremes", 240, extremes(240, 82)],
   ] as const) {
-    const scalars = [1e-3, 0.9, 1 - 0.9, 0.99, 1 - 0.99, 1 / (1 - 0.9 ** 1), 1 / (1 - 0.99), 1e-8, 1 - 1e-5, 0.5].map(
+    const scalars = [1e-3, 0.9, 1 - 0.9, 0.99, 1 - 0.99, 1 / (1 - 0.9), 1 / (1 - 0.99), 1e-8, 1 - 1e-5, 0.5].map(
       f,
     );
     yield {
@@ -502,6 +502,13 @@ export async function runCase(device: Device, { kernel, buffers, dims, scalars =
   return outputs;
 }
 
+/** One digest over all outputs of a case. */
+export function digestOf(outputs: readonly Uint32Array[]): string {
+  let digest: [number, number] = [0, 0];
+  for (const output of outputs) digest = digestWords(output, digest);
+  return digest.map((word) => word.toString(16).padStart(8, "0")).join("");
+}
+
 /** @param cases default: all */
 export async function conformance(
   device: Device,
@@ -509,10 +516,7 @@ export async function conformance(
 ): Promise<ConformanceResult[]> {
   const results: ConformanceResult[] = [];
   for (const one of cases) {
-    let digest: [number, number] = [0, 0];
-    for (const output of await runCase(device, one)) digest = digestWords(output, digest);
-    const hex = digest.map((word) => word.toString(16).padStart(8, "0")).join("");
-    results.push({ kernel: one.kernel, case: one.name, digest: hex });
+    results.push({ kernel: one.kernel, case: one.name, digest: digestOf(await runCase(device, one)) });
   }
   return results;
 }
