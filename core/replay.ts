@@ -51,10 +51,10 @@ export function run(recipe: Recipe, given: Case): Record<string, unknown> {
   const outputs: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(prepared.outputs)) outputs[name] = plain(batch, value);
   let after = prepared.state;
-  // A policy-gradient step needs log-probabilities: entropies alone are there for the advantage.
+  // A policy-gradient step needs log-probabilities: entropies or values alone are there for the advantage.
   const whole = !recipe.option && !recipe.loss;
   const current = [...DIFFERENTIABLE, ...(recipe.differentiate ?? [])].some(
-    (name) => prepared.batch.fields.has(name) && !(whole && name === "entropy"),
+    (name) => prepared.batch.fields.has(name) && !(whole && (name === "entropy" || name === "value")),
   );
   if (current && hasObjective(recipe)) {
     const step = objective(recipe, params, prepared.batch, {}, { state: prepared.state, metrics: false });

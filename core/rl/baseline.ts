@@ -52,10 +52,15 @@ export function keepSingles(x: Vec, level: Level, score: Vec, weight?: Vec): Vec
  * (x − μ) / sqrt(σ² + eps) over all trained tokens of the batch, 0 on the others: the whitening of PPO and REINFORCE++.
  * One trained token has σ² = 0, so it becomes 0.
  */
-export function whiten(c: Context, x: Vec, { eps = 1e-8, ddof = 1 }: { eps?: number; ddof?: number } = {}): Vec {
+export function whiten(c: Context, x: Vec, options: { eps?: number; ddof?: number } = {}): Vec {
+  return whitenAll(c, x, options).mul(c.mask);
+}
+
+/** As whiten, with the other tokens moved by the trained tokens' mean and deviation too. */
+export function whitenAll(c: Context, x: Vec, { eps = 1e-8, ddof = 1 }: { eps?: number; ddof?: number } = {}): Vec {
   const weight = c.mask;
   const variance = x.varOver(ALL, { ddof, weight });
-  return x.centreOver(ALL, weight).div(variance.add(eps).sqrt()).mul(weight);
+  return x.centreOver(ALL, weight).div(variance.add(eps).sqrt());
 }
 
 /** Which tokens of a group stand side by side, and where a trajectory has outlived the others. */

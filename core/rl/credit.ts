@@ -35,7 +35,8 @@ export function returns(c: Context, reward: Vec, gamma = 1): Vec {
 
 /**
  * Generalised advantage estimation (arXiv 1506.02438) over trained tokens: δ_t = r_t + gamma·V' − V_t with V' the value
- * at the next trained token, A_t = δ_t + gamma·lambda·A'. Other tokens are stepped over. Both results are 0 there.
+ * at the next trained token, A_t = δ_t + gamma·lambda·A'. Other tokens are stepped over. Advantage and
+ * returns are 0 there; `carried` is the advantage with what stands on those tokens: that of the next trained one.
  */
 export function gae(
   c: Context,
@@ -43,11 +44,11 @@ export function gae(
   value: Vec,
   gamma: number,
   lambda: number | Vec,
-): { advantage: Vec; returns: Vec } {
+): { advantage: Vec; returns: Vec; carried: Vec } {
   const m = c.mask;
   const skip = m.not();
   const nextValue = m.mul(value).recur(c.trajectory, "backward", skip).shift(c.trajectory, -1);
   const delta = reward.add(nextValue.mul(gamma)).sub(value);
   const advantage = m.mul(delta).recur(c.trajectory, "backward", m.mul(gamma).mul(lambda).add(skip));
-  return { advantage: advantage.mul(m), returns: advantage.add(value).mul(m) };
+  return { advantage: advantage.mul(m), returns: advantage.add(value).mul(m), carried: advantage };
 }
