@@ -30,8 +30,12 @@ are those after the replacement; the choice of tasks beforehand is data.`,
     adv_eps: number(1e-6, "added to the group's standard deviation", { min: 0 }),
   },
   fields: {
-    ...{ task: "raw", rollout_id: "raw", env_result: "trajectory", format: "trajectory" },
-    ...{ replay_env_result: "raw", replay_format: "raw" },
+    task: "raw",
+    rollout_id: "raw",
+    env_result: "trajectory",
+    format: "trajectory",
+    replay_env_result: "raw",
+    replay_format: "raw",
   },
   trains: {
     refuse:

@@ -34,8 +34,13 @@ Reconstruction from notes; the synthesis reward's diversity and pitch, and the c
     note: anything("", "free text of a case"),
   },
   fields: {
-    ...{ ref_tokens: "raw", keywords: "raw", hyp_tokens: "raw", hyp_keywords: "raw" },
-    ...{ hallucination: "trajectory", n_speech_tokens: "trajectory", diff_loss: "trajectory" },
+    ref_tokens: "raw",
+    keywords: "raw",
+    hyp_tokens: "raw",
+    hyp_keywords: "raw",
+    hallucination: "trajectory",
+    n_speech_tokens: "trajectory",
+    diff_loss: "trajectory",
   },
   trains: {
     refuse:

@@ -17,14 +17,19 @@ function headTokens(c: Context): HeadToken[] {
     .raw<(number | null)[][]>("action_in_topk")
     .flat()
     .map((action, t) => ({
-      ...{ hidden: hidden[t], ids: ids[t], logits: logits[t] },
-      ...{ action: action ?? -1, advantage: advantage[t] },
+      hidden: hidden[t],
+      ids: ids[t],
+      logits: logits[t],
+      action: action ?? -1,
+      advantage: advantage[t],
     }));
 }
 
 const headOf = (p: Record<string, unknown>): Head => ({
   kind: p["optimizer_model"] as Head["kind"],
-  ...{ lr: p["lr"] as number, beta1: p["adam_beta1"] as number, beta2: p["adam_beta2"] as number },
+  lr: p["lr"] as number,
+  beta1: p["adam_beta1"] as number,
+  beta2: p["adam_beta2"] as number,
   eps: p["adam_eps"] as number,
 });
 

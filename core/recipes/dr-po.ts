@@ -24,9 +24,13 @@ tokens (the released code's over padded positions too). The adaptive KL coeffici
     vf_coef: number(0.1, "weight of the value loss", { min: 0 }),
   },
   fields: {
-    ...{ score: "trajectory", rollin: "trajectory", rollin_mask: "token" },
+    score: "trajectory",
+    rollin: "trajectory",
+    rollin_mask: "token",
     // Declared, so that recorded values above 0 pass.
-    ...{ logp: "token", logp_old: "token", logp_ref: "token" },
+    logp: "token",
+    logp_old: "token",
+    logp_ref: "token",
   },
   trains: {
     refuse:
