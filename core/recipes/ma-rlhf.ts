@@ -4,6 +4,7 @@ import { lastTrained } from "../rl/credit.ts";
 import { ppoClip } from "../rl/gate.ts";
 import { ALL, type Level } from "../rl/level.ts";
 import { tokenRatio } from "../rl/ratio.ts";
+import { segmentsAt } from "../rl/turns.ts";
 import { clippedValueLoss } from "../rl/value.ts";
 import type { Vec } from "../rl/vec.ts";
 
@@ -32,33 +33,19 @@ function boundaries(c: Context, p: Macro): number[][] {
   });
 }
 
-/** The level of segments, and the mean over each that its weighting asks for. */
-function segments(c: Context, p: Macro): { level: Level; mean: (x: Vec) => Vec; starts: number[][] } {
-  const starts = boundaries(c, p);
-  const { offsets, lengths } = c.batch;
-  let id = -1;
-  const ids = starts.flatMap((at, i) => Array.from({ length: lengths[i] }, (_, t) => (at.includes(t) ? ++id : id)));
-  const level = c.keyed("macro action", c.token, ids);
-  const place = c.number(1, c.token).positionOver(level);
-  const last = c.lift(
-    c.token,
-    starts.flatMap((at, i) =>
-      Array.from({ length: lengths[i] }, (_, t) =>
-        at.includes(t + 1) || offsets[i] + t + 1 === offsets[i + 1] ? 1 : 0,
-      ),
-    ),
-  );
-  const weights: Record<string, Vec> = {
-    equal: c.number(1, c.token),
-    unit: last,
-    position: c.number(1, c.token).div(place.add(1)),
-  };
-  return { level, starts, mean: (x) => x.meanOver(level, weights[p.value_function]) };
+/** The mean over each segment that its weighting asks for. */
+function segmentMean(c: Context, level: Level, x: Vec, weighting: string): Vec {
+  const one = c.number(1, c.token);
+  if (weighting === "equal") return x.meanOver(level);
+  if (weighting === "unit") return x.meanOver(level, one.cumulate(level, "backward").eq(1));
+  return x.meanOver(level, one.div(one.positionOver(level).add(1)));
 }
 
 /** GAE over segments; all constant for derivatives. */
 function estimate(c: Context, p: Macro) {
-  const { level, mean, starts } = segments(c, p);
+  const starts = boundaries(c, p);
+  const level = segmentsAt(c, "macro action", starts);
+  const mean = (x: Vec): Vec => segmentMean(c, level, x, p.value_function);
   const outcome = c.reward.clamp(-p.reward_clip, p.reward_clip);
   const token = c.logpOld.sub(c.logpRef).mul(c.mask).mul(-p.kl_ctl).add(lastTrained(c).mul(outcome));
   const [reward, value] = [mean(token), mean(c.value.stop())];

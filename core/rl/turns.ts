@@ -44,3 +44,18 @@ export function trainedRuns(c: Context): Level {
   });
   return c.keyed("run", c.token, runs);
 }
+
+/** The level of segments that start at the given places (0 the first token) of each trajectory. */
+export function segmentsAt(c: Context, name: string, starts: readonly (readonly number[])[]): Level {
+  const { offsets } = c.batch;
+  const ids = new Int32Array(c.token.size);
+  let segment = -1;
+  starts.forEach((list, i) => {
+    const begins = new Set([0, ...list]);
+    for (let t = offsets[i]; t < offsets[i + 1]; t++) {
+      if (begins.has(t - offsets[i])) segment++;
+      ids[t] = segment;
+    }
+  });
+  return c.keyed(name, c.token, ids);
+}
