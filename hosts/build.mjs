@@ -111,21 +111,19 @@ if (process.argv[2] === "wasm") process.exit(0);
 
 // Pages load these as they are, without a bundler: nothing is left to resolve by name.
 async function buildForPages(outdir) {
+  const options = { bundle: true, format: "esm", platform: "browser", target: "es2022", logLevel: "warning", outdir };
   await build({
-    entryPoints: {
-      browser: "hosts/browser.ts",
-      "browser-worker": "hosts/browser-worker.ts",
-      "page/conformance": "hosts/page/conformance.ts",
-    },
-    outdir,
-    bundle: true,
+    ...options,
+    entryPoints: { browser: "hosts/browser.ts", "browser-worker": "hosts/browser-worker.ts" },
     splitting: true,
-    format: "esm",
-    platform: "browser",
-    target: "es2022",
     chunkNames: "chunks/browser-[name]-[hash]",
-    logLevel: "warning",
   });
+  // The page uses the package as another app would; inside a chunk, createEngine would look for its worker there.
+  const asApp = {
+    name: "as-app",
+    setup: (b) => b.onResolve({ filter: /\/browser\.ts$/ }, () => ({ path: "../browser.js", external: true })),
+  };
+  await build({ ...options, entryPoints: { "page/conformance": "hosts/page/conformance.ts" }, plugins: [asApp] });
   copyFileSync("hosts/page/conformance.html", join(outdir, "page/conformance.html"));
 }
 if (process.argv[2] === "browser") {

@@ -1,0 +1,143 @@
+/** @file What a test does inside a page, over the built package as an app would load it. Bundled by test/support/pages.ts. */
+import type { Storage } from "../../core/host.ts";
+import type { BrowserOptions } from "../../hosts/browser.ts";
+import { type Asked, makeRun, type RunRecord } from "./run.ts";
+import { storageTranscript } from "./storage-script.ts";
+
+const { createEngine } = (await import(
+  new URL("./browser.js", import.meta.url).href
+)) as typeof import("../../hosts/browser.ts");
+
+/** A folder's files as base64, by path below it. */
+export type Files = Record<string, string>;
+
+const toText = (data: Uint8Array) => btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""));
+const toBytes = (text: string) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
+async function filesIn(storage: Storage, dir: string, prefix = ""): Promise<Files> {
+  const files: Files = {};
+  for (const name of await storage.list(dir)) {
+    const path = `${dir}/${name}`.replace(/\/$/, "");
+    if (name.endsWith("/")) Object.assign(files, await filesIn(storage, path, prefix + name));
+    else files[prefix + name] = toText(await storage.read(path));
+  }
+  return files;
+}
+
+/** A run in an engine of its own; with `files`, the run folder comes from there and goes back. */
+async function run(options: BrowserOptions, asked: Asked & { modelUrl?: string; files?: Files }) {
+  const engine = await createEngine(options);
+  try {
+    const { files, modelUrl } = asked;
+    if (modelUrl) await engine.importUrl(asked.model ?? "model", modelUrl);
+    for (const [path, data] of Object.entries(files ?? {})) {
+      await engine.storage.write(`${asked.out}/${path}`, toBytes(data));
+    }
+    const record: RunRecord = await makeRun(engine, asked);
+    return { record, files: files && (await filesIn(engine.storage, asked.out)), storage: engine.storageKind };
+  } finally {
+    await engine.close();
+  }
+}
+
+/** The message of the error that opening the engine gives, or "". */
+async function refusal(options: BrowserOptions): Promise<string> {
+  try {
+    await (await createEngine(options)).close();
+    return "";
+  } catch (error) {
+    return `${(error as Error).name}: ${(error as Error).message}`;
+  }
+}
+
+async function transcript(options: BrowserOptions): Promise<string[]> {
+  const engine = await createEngine(options);
+  try {
+    return [engine.storageKind, ...(await storageTranscript(engine.storage))];
+  } finally {
+    await engine.close();
+  }
+}
+
+/** A rename of a folder that a crash cut: half of it is moved, and it is written down. */
+async function afterCrash(): Promise<Files> {
+  const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("crashed", { create: true });
+  const put = async (path: string, text: string) => {
+    const names = path.split("/");
+    let at = root;
+    for (const name of names.slice(0, -1)) at = await at.getDirectoryHandle(name, { create: true });
+    const file = await (await at.getFileHandle(names.at(-1)!, { create: true })).createWritable();
+    await file.write(text);
+    await file.close();
+  };
+  await put("to/one", "1");
+  await put("from/two", "2");
+  await put("from/deep/three", "3");
+  await put(".cohort-temporary/.cohort-rename.json", JSON.stringify({ from: "from", to: "to", cleared: true }));
+  await put(".cohort-temporary/0", "cut");
+  const engine = await createEngine({ storage: "opfs", root: "crashed", threads: 1 });
+  try {
+    return await filesIn(engine.storage, ".");
+  } finally {
+    await engine.close();
+  }
+}
+
+/** Two engines on one storage; then one after the other. */
+async function twoEngines(): Promise<string[]> {
+  const first = await createEngine({ root: "shared", threads: 1 });
+  const second = await refusal({ root: "shared", threads: 1 });
+  await first.close();
+  return [second, await refusal({ root: "shared", threads: 1 })];
+}
+
+/** Events of a run that is stopped from the page, and a reward that throws. */
+async function hooks(): Promise<{ events: string[]; error: string }> {
+  const engine = await createEngine({ storage: "memory", threads: 1 });
+  const events: string[] = [];
+  const stop = new AbortController();
+  const { parseConfig } = (await import(
+    new URL("./browser.js", import.meta.url).href
+  )) as typeof import("../../hosts/browser.ts");
+  const sizes = { hiddenSize: 16, layers: 1, heads: 2, kvHeads: 1, headDim: 8, intermediateSize: 16 };
+  const config = {
+    model: { config: sizes, tokenizer: "byte" },
+    promptsPerStep: 2,
+    rolloutsPerPrompt: 2,
+    maxTokens: 3,
+    steps: 50,
+    evalPrompts: 0,
+  };
+  const prompts = ["a", "b", "c"].map((prompt) => ({ prompt }));
+  try {
+    const result = await engine.train(parseConfig({ ...config, out: "stopped" }), {
+      signal: stop.signal,
+      task: { prompts, rewards: { size: ({ completionIds }) => completionIds.length, zero: () => 0 } },
+      onStart: () => events.push("start"),
+      onNote: (text) => events.push(text),
+      onStep: ({ step, ...metrics }) => {
+        events.push(`step ${step}: ${"rewards/size/mean" in metrics && "rewards/zero/mean" in metrics}`);
+        if (step === 2) stop.abort();
+      },
+    });
+    events.push(`interrupted: ${result.interrupted}, ${result.steps < 50 ? "early" : "late"}`);
+    events.push((await engine.storage.list("stopped/checkpoints")).length > 0 ? "checkpoint" : "no checkpoint");
+    const broken = () => {
+      throw new Error("no judge today");
+    };
+    const failing = engine.train(parseConfig({ ...config, out: "failing" }), { task: { prompts, rewards: broken } });
+    return { events, error: await failing.then(String, (e: Error) => `${e.name}: ${e.message}`) };
+  } finally {
+    await engine.close();
+  }
+}
+
+Object.assign(globalThis, { cohortTest: { run, refusal, transcript, afterCrash, twoEngines, hooks } });
+export type CohortTest = {
+  run: typeof run;
+  refusal: typeof refusal;
+  transcript: typeof transcript;
+  afterCrash: typeof afterCrash;
+  twoEngines: typeof twoEngines;
+  hooks: typeof hooks;
+};

@@ -1,0 +1,32 @@
+/** @file Firefox for tests: the system's firefox-esr or firefox, driven by puppeteer-core. */
+import { existsSync } from "node:fs";
+import puppeteer, { type Browser } from "puppeteer-core";
+import { swiftshader, swiftshaderEnvironment } from "./swiftshader.ts";
+
+export function firefoxProgram(): string | null {
+  const places = ["/usr/bin/firefox-esr", "/usr/bin/firefox"];
+  return places.find((path) => existsSync(path)) ?? null;
+}
+
+/** @returns null where it is not installed or cannot be started; tests then skip, saying so */
+export async function openFirefox(): Promise<Browser | null> {
+  const executablePath = firefoxProgram();
+  if (!executablePath) return null;
+  const driver = swiftshader();
+  try {
+    return await puppeteer.launch({
+      browser: "firefox",
+      executablePath,
+      headless: true,
+      env: { ...process.env, ...(driver && swiftshaderEnvironment(driver)) },
+      extraPrefsFirefox: {
+        "dom.webgpu.enabled": true,
+        "dom.webgpu.workers.enabled": true,
+        "gfx.webgpu.ignore-blocklist": true,
+      },
+    });
+  } catch (error) {
+    console.warn(`Firefox cannot be started here: ${(error as Error).message.split("\n")[0]}`);
+    return null;
+  }
+}
