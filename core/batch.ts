@@ -380,7 +380,7 @@ function makeLevels(
 /** Lengths by `length`, else by the first ragged field over tokens, else none. */
 function lengthsOf(json: Record<string, unknown>, ruleOf: (name: string) => FieldRule): number[] {
   const named = Object.entries(json).filter(([name]) => ruleOf(name).shape[0] !== "raw");
-  const nested = named.find(([name, v]) => ["token", "vocabulary"].includes(ruleOf(name).shape[0]) && Array.isArray(v));
+  const nested = named.find(([name, v]) => ["token", "vocabulary"].includes(ruleOf(name).shape[0]) && isNested(v));
   const flat = named.find(([name, v]) => Array.isArray(v) && ruleOf(name).shape.includes("trajectory") && !isNested(v));
   if (Array.isArray(json["length"]) && ruleOf("length").shape[0] !== "raw") {
     // Lengths without tokens are numbers like any other; a level of tokens is made only where some field fills it.

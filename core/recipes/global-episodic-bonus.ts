@@ -11,8 +11,7 @@ function counted(episodes: readonly (readonly number[])[], counts: number[]): Bo
   const episodic: number[][] = [];
   const global: number[][] = [];
   for (const episode of episodes) {
-    const seen = new Set<number>();
-    episodic.push(episode.map((s) => (seen.size < seen.add(s).size ? 1 : 0)));
+    episodic.push(episode.map((s, t) => (episode.indexOf(s) === t ? 1 : 0)));
     global.push(
       episode.map((s) => {
         while (counts.length <= s) counts.push(0);

@@ -49,7 +49,7 @@ into queues stands for the authors' approximate one.`,
     c.output("peak_tokens_sjf", peakLoad(jobs, sjf.start));
     c.output("best_partition_load", bestPartition(predicted, p.g));
   },
-  advantage: (c, p) => zScore(c.reward, c.group, { eps: p.adv_eps }),
+  advantage: (c, p) => (c.has("reward") ? zScore(c.reward, c.group, { eps: p.adv_eps }) : c.number(0, c.trajectory)),
   gate: (c, ratio) => ratio.meanOver(c.trajectory, c.mask).mul(c.advantage).neg(),
   kl: none,
   aggregate: (c, loss, p) => {

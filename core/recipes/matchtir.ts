@@ -82,7 +82,7 @@ the paper calls Hungarian is greedy, and what stands alone keeps its raw value. 
     unmatched: number(0, "reward of a call without a match"),
     assign: choice("greedy-desc", ["greedy-desc", "sinkhorn"], "one to one, or entropic transport"),
     sinkhorn_reg: number(0.1, "regulariser of the transport", { min: 1e-6 }),
-    beta: number(0, "coefficient of k3 (the authors': 0.001)", { min: 0 }),
+    beta: number(0.001, "coefficient of the k3 penalty to the reference", { min: 0 }),
   },
   fields: { pred_calls: "raw", pred_turn: "raw", gt_calls: "raw", turns: "raw", answer_f1: "raw" },
   trains: {

@@ -23,39 +23,42 @@ export interface Plan {
  * @param limit totals above it are left out
  */
 export function plans(items: readonly (readonly Choice[])[], limit = Number.POSITIVE_INFINITY): Plan[] {
-  let best = new Map<number, number>([[0, 0]]);
-  const trace: Map<number, number>[] = [];
+  const most = items.reduce((sum, options) => sum + Math.max(...options.map(({ cost }) => cost)), 0);
+  const size = Math.floor(Math.min(limit, most)) + 1;
+  if (!(size > 0)) return [];
+  let best = new Float64Array(size).fill(Number.NEGATIVE_INFINITY);
+  best[0] = 0;
+  const trace: Int32Array[] = [];
   for (const options of items) {
-    const next = new Map<number, number>();
-    const pick = new Map<number, number>();
+    const next = new Float64Array(size).fill(Number.NEGATIVE_INFINITY);
+    const pick = new Int32Array(size).fill(-1);
     options.forEach(({ cost, value }, k) => {
-      for (const [before, sum] of best) {
-        const total = before + cost;
-        if (total > limit) continue;
-        const known = next.get(total);
-        if (known !== undefined && !(sum + value > known)) continue;
-        next.set(total, sum + value);
-        pick.set(total, k);
+      for (let total = cost; total < size; total++) {
+        // Unreached totals are −∞ and never rise above one another.
+        if (!(best[total - cost] + value > next[total])) continue;
+        next[total] = best[total - cost] + value;
+        pick[total] = k;
       }
     });
     best = next;
     trace.push(pick);
   }
-  return [...best]
-    .sort((a, b) => a[0] - b[0])
-    .map(([total, value]) => ({
-      total,
-      value,
-      get picks() {
-        const picks = new Array<number>(items.length);
-        let left = total;
-        for (let j = items.length - 1; j >= 0; j--) {
-          picks[j] = trace[j].get(left) as number;
-          left -= items[j][picks[j]].cost;
-        }
-        return picks;
-      },
-    }));
+  const picksOf = (total: number): number[] => {
+    const picks = new Array<number>(items.length);
+    let left = total;
+    for (let j = items.length - 1; j >= 0; j--) {
+      picks[j] = trace[j][left];
+      left -= items[j][picks[j]].cost;
+    }
+    return picks;
+  };
+  return Array.from(best, (value, total) => ({
+    total,
+    value,
+    get picks() {
+      return picksOf(total);
+    },
+  })).filter(({ value }) => value > Number.NEGATIVE_INFINITY);
 }
 
 /** `amount` units shared evenly over n places, what is left over one each to the first ones. */
