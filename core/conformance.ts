@@ -446,9 +446,7 @@ function* optimizers(): Generator<ConformanceCase> {
     ["odd", 333, noise(333, 81, 0.01)],
     ["extremes", 240, extremes(240, 82)],
   ] as const) {
-    const scalars = [1e-3, 0.9, 1 - 0.9, 0.99, 1 - 0.99, 1 / (1 - 0.9), 1 / (1 - 0.99), 1e-8, 1 - 1e-5, 0.5].map(
-      f,
-    );
+    const scalars = [1e-3, 0.9, 1 - 0.9, 0.99, 1 - 0.99, 1 / (1 - 0.9), 1 / (1 - 0.99), 1e-8, 1 - 1e-5, 0.5].map(f);
     yield {
       kernel: "adamw",
       name,

@@ -62,11 +62,12 @@ const groups = {
 /** Sizes of attention's arrays for this head size and precision. */
 function attentionConstants({ dim, precision }: Readonly<Record<string, number>>): Plan["constants"] {
   const split = precision === 24;
+  const chunks = up(dim, 64);
   return {
-    CHUNKS: up(dim, 64),
-    DIM2: 2 * dim,
+    CHUNKS: chunks,
+    DIM2: 128 * chunks,
     SPLIT: split,
-    REST_DIM2: split ? 2 * dim : 1,
+    REST_DIM2: split ? 128 * chunks : 1,
     REST_TILE: split ? 128 : 1,
   };
 }

@@ -57,8 +57,7 @@ export function prologue(name: KernelName, scratch: readonly string[] = []): str
   const { buffers, integers = [], atomics = [], dims, scalars = [] } = kernels[name];
   const field = (label: string, type: string) => `  ${label}${RESERVED.has(label) ? "_" : ""}: ${type},`;
   const members = [
-    "  /// 0, which no compiler knows.",
-    field("zero", "u32"),
+    field("zeros", "array<vec4<u32>, 4>"),
     ...dims.map((d) => field(d, "u32")),
     ...scalars.map((s) => field(s, "f32")),
   ];

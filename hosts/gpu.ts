@@ -16,6 +16,9 @@ const BATCH = 128;
 /** Idle memory beyond what is in use that is kept for the next buffer. */
 const IDLE_BYTES = 128 * 2 ** 20;
 
+/** Words of zeros before the arguments (shaders/simd.wgsl). */
+const ZERO_WORDS = 16;
+
 /** Memory on the device; many logical buffers use one in turn. */
 interface Block {
   readonly id: number;
@@ -192,10 +195,9 @@ export class GpuDevice implements Device {
     });
     if (this.#commands === BATCH) this.#flush();
     const at = this.#commands++ * this.#slot;
-    this.#uniformWords[at] = 0;
     const scalars = labels.length + row.dims.length;
     for (let i = labels.length; i < args.length; i++) {
-      const to = at + 1 + i - labels.length;
+      const to = at + ZERO_WORDS + i - labels.length;
       if (i < scalars) this.#uniformWords[to] = args[i] as number;
       else this.#uniformFloats[to] = args[i] as number;
     }

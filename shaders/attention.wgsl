@@ -7,7 +7,7 @@
 // While scores are made, invocation t is key t of the tile, and lane t of the sums over 64 lanes. While weights meet
 // values, invocation t is element t, t + 64, … of the head: CHUNKS of them, each one accumulator, keys ascending.
 //
-// Constants made from the arguments: CHUNKS = ⌈dim / 64⌉, DIM2 = 2 · dim, SPLIT (precision 24), REST… sizes of the low
+// Constants made from the arguments: CHUNKS = ⌈dim / 64⌉, DIM2 = 128 · CHUNKS, SPLIT (precision 24), REST… sizes of the low
 // halves (1 where there are none).
 
 const LOWEST: f32 = -3.4028234e38;
@@ -25,9 +25,9 @@ struct Block {
   slot: u32,
 }
 
-/// Number `block` of the blocks of 8 of all sequences, `each` of them numbered `per` a query.
-fn findBlock(block: u32, per: u32) -> Block {
-  var left = block;
+/// The blocks of all sequences are numbered through; a sequence has `per` slots a query (or key).
+fn findBlock(number: u32, per: u32) -> Block {
+  var left = number;
   for (var s = 0u; s < params.sequences; s++) {
     let queries = table[6u * s + 1u];
     let blocks = (queries * per + 7u) / 8u;
@@ -51,7 +51,7 @@ fn select4(no: vec4<f32>, yes: vec4<f32>, j: u32, seen: vec4<u32>) -> vec4<f32> 
 }
 
 fn keep4(x: vec4<f32>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.zero));
+  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(zero));
 }
 
 fn flush4(x: vec4<f32>) -> vec4<f32> {
@@ -112,28 +112,32 @@ fn scores(row: u32, kvHead: u32) -> array<vec4<f32>, 2> {
   return array<vec4<f32>, 2>(s0, s1);
 }
 
-/// Greatest and sum over lanes of each of 8 slots.
-fn reduce8(lane: u32, x0: vec4<f32>, x1: vec4<f32>, greatest: bool) -> array<f32, 8> {
-  var r: array<f32, 8>;
-  for (var i = 0u; i < 4u; i++) {
-    if (greatest) {
-      r[i] = lanesMax(lane, x0[i]);
-      r[i + 4u] = lanesMax(lane, x1[i]);
-    } else {
-      r[i] = lanesTree(lane, x0[i]);
-      r[i + 4u] = lanesTree(lane, x1[i]);
+/// The halving tree over lanes, for 8 slots at once, in `weights`: greatest or sum. Every invocation gets the result.
+fn reduce8(lane: u32, x0: vec4<f32>, x1: vec4<f32>, greatest: bool) -> array<vec4<f32>, 2> {
+  weights[2u * lane] = x0;
+  weights[2u * lane + 1u] = x1;
+  workgroupBarrier();
+  for (var half = 64u; half > 1u; half >>= 1u) {
+    for (var e = lane; e < half; e += 64u) {
+      let a = weights[e];
+      let b = weights[e + half];
+      weights[e] = select(keep4(a + b), max(a, b), greatest);
     }
+    workgroupBarrier();
   }
+  let r = array<vec4<f32>, 2>(weights[0], weights[1]);
+  workgroupBarrier();
   return r;
 }
 
 @compute @workgroup_size(64)
 fn attention_fwd(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(workgroup_id) place: vec3<u32>,
+  @builtin(num_workgroups) places: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let number = groupIndex(workgroup, workgroups);
+  begin(lane);
+  let number = groupIndex(place, places);
   let kvHead = number % params.kvHeads;
   let group = params.heads / params.kvHeads;
   let b = findBlock(number / params.kvHeads, group);
@@ -170,8 +174,8 @@ fn attention_fwd(
     m1 = max(m1, select4(vec4<f32>(LOWEST), s[1], j, seen1));
   }
   let m = reduce8(lane, m0, m1, true);
-  m0 = vec4<f32>(m[0], m[1], m[2], m[3]);
-  m1 = vec4<f32>(m[4], m[5], m[6], m[7]);
+  m0 = m[0];
+  m1 = m[1];
 
   var sum0 = vec4<f32>(0.0);
   var sum1 = vec4<f32>(0.0);
@@ -224,9 +228,9 @@ fn attention_fwd(
     let slot = b.slot + i;
     if (slot < b.queries * group) {
       let r = rowHead(b, kvHead, group, slot);
-      let inverse = rcp1(l[i]);
+      let inverse = rcp1(l[i / 4u][i % 4u]);
       if (lane == 0u) {
-        stats[2u * r] = m[i];
+        stats[2u * r] = m[i / 4u][i % 4u];
         stats[2u * r + 1u] = inverse;
       }
       for (var c = 0u; c < CHUNKS; c++) {
@@ -263,11 +267,12 @@ fn putSlopes(at: u32, x: vec4<f32>) {
 /// rows[row · heads + head] = m, r, D = Σ64 dO·O: a workgroup a row and head.
 @compute @workgroup_size(64)
 fn attention_rows(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(workgroup_id) place: vec3<u32>,
+  @builtin(num_workgroups) places: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let r = groupIndex(workgroup, workgroups);
+  begin(lane);
+  let r = groupIndex(place, places);
   let at = r * params.dim;
   if (at >= arrayLength(&dout)) {
     return;
@@ -321,11 +326,12 @@ fn rows4(b: Block, kvHead: u32, group: u32, slot: vec4<u32>, which: u32) -> vec4
 /// dQ_i = scale · Σ_j dS_ij k_j, j ascending.
 @compute @workgroup_size(64)
 fn attention_dq(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(workgroup_id) place: vec3<u32>,
+  @builtin(num_workgroups) places: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let number = groupIndex(workgroup, workgroups);
+  begin(lane);
+  let number = groupIndex(place, places);
   let kvHead = number % params.kvHeads;
   let group = params.heads / params.kvHeads;
   let b = findBlock(number / params.kvHeads, group);
@@ -445,11 +451,12 @@ fn attention_dq(
 /// dK_j = Σ dS_ij (q_i·scale), dV_j = Σ p_ij dO_i: heads of the group ascending, then i ascending, one accumulator.
 @compute @workgroup_size(64)
 fn attention_dkv(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(workgroup_id) place: vec3<u32>,
+  @builtin(num_workgroups) places: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let number = groupIndex(workgroup, workgroups);
+  begin(lane);
+  let number = groupIndex(place, places);
   let kvHead = number % params.kvHeads;
   let group = params.heads / params.kvHeads;
   let b = findBlock(number / params.kvHeads, 1u);

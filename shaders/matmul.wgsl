@@ -68,6 +68,7 @@ fn matmul(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let tile = groupIndex(group, groups);
   let columns = (params.n + 31u) / 32u;
   let row0 = (tile / columns) * 32u;

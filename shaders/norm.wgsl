@@ -10,6 +10,7 @@ fn rmsnorm_fwd(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let r = groupIndex(group, groups);
   if (r >= params.rows) {
     return;
@@ -47,6 +48,7 @@ fn rmsnorm_bwd(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let r = groupIndex(group, groups);
   if (r >= params.rows) {
     return;
@@ -76,6 +78,7 @@ fn rmsnorm_dw(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let j = groupIndex(group, groups) * 64u + lane;
   if (j >= params.n) {
     return;

@@ -11,6 +11,7 @@ fn adamw(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.n) {
     return;

@@ -9,6 +9,7 @@ fn fill(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.n) {
     return;
@@ -23,6 +24,7 @@ fn copy(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.n) {
     return;
@@ -38,6 +40,7 @@ fn add(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.n) {
     return;
@@ -53,6 +56,7 @@ fn scale(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.n) {
     return;
@@ -68,6 +72,7 @@ fn swiglu_fwd(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.n) {
     return;
@@ -86,6 +91,7 @@ fn swiglu_bwd(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.n) {
     return;
@@ -108,6 +114,7 @@ fn rope(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.rows * params.heads * (params.dim >> 1u)) {
     return;
@@ -134,6 +141,7 @@ fn gather_rows(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.rows * params.width) {
     return;
@@ -150,6 +158,7 @@ fn scatter_rows(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.rows * params.width) {
     return;
@@ -166,6 +175,7 @@ fn scatter_add_rows(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.rows * params.width) {
     return;
@@ -182,6 +192,7 @@ fn embed_bwd(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let i = groupIndex(group, groups) * 64u + lane;
   if (i >= params.unique * params.width) {
     return;

@@ -42,6 +42,7 @@ fn sumsq(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let c = groupIndex(group, groups);
   if (c * 4096u >= params.n) {
     return;
@@ -66,6 +67,7 @@ fn bias_bwd(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let j = groupIndex(group, groups) * 64u + lane;
   if (j >= params.n) {
     return;
@@ -94,6 +96,7 @@ fn digest(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let stride = groups.x * groups.y * 64u;
   var a = 0u;
   var b = 0u;

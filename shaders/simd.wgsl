@@ -1,8 +1,16 @@
 // Rounding, flushing and the one-rounding arithmetic that exactness stands on; twin of core/wasm/simd.ts.
 //
-// A driver may contract x*y + z, reassociate sums and merge constants. Whatever goes through `keep` it cannot see through,
-// because params.zero is known at run time only: `plus`, `minus` and `times` are IEEE operations, one rounding each.
-// The inner loops of products need none of it: their operands are rounded so that fused and unfused are the same number.
+// A driver may contract x*y + z, reassociate sums and merge constants. What goes through `keep` it cannot see through:
+// `plus`, `minus` and `times` are IEEE operations, one rounding each. The inner loops of products need none of it: their
+// operands are rounded so that fused and unfused are the same number.
+
+/// 0, which no compiler knows. It is read at a place that differs between invocations, because llvmpipe compiles a
+/// shader anew with the values of uniforms in it; every entry point begins with `begin`.
+var<private> zero: u32;
+
+fn begin(lane: u32) {
+  zero = params.zeros[lane & 3u].x;
+}
 
 /// 2^-50: operands below it become +0, so that no product or partial sum is ever subnormal.
 const TINY: f32 = 8.881784197001252e-16;
@@ -10,7 +18,7 @@ const TINY: f32 = 8.881784197001252e-16;
 const TINY_MOMENT: f32 = 7.888609052210118e-31;
 
 fn keep(x: f32) -> f32 {
-  return bitcast<f32>(bitcast<u32>(x) ^ params.zero);
+  return bitcast<f32>(bitcast<u32>(x) ^ zero);
 }
 
 fn plus(a: f32, b: f32) -> f32 {
@@ -48,7 +56,7 @@ fn rest12(x: f32, high: f32) -> f32 {
 }
 
 fn rest12x4(x: vec4<f32>, high: vec4<f32>) -> vec4<f32> {
-  return round12x4(bitcast<vec4<f32>>(bitcast<vec4<u32>>(x - high) ^ vec4<u32>(params.zero)));
+  return round12x4(bitcast<vec4<f32>>(bitcast<vec4<u32>>(x - high) ^ vec4<u32>(zero)));
 }
 
 /// Number of this workgroup in a dispatch that was folded into two dimensions.

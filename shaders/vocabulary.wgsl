@@ -45,6 +45,7 @@ fn logprob_fwd(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let r = groupIndex(group, groups);
   if (r >= params.rows) {
     return;
@@ -70,6 +71,7 @@ fn logprob_bwd(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let element = groupIndex(group, groups) * 64u + lane;
   if (element >= params.rows * params.ld) {
     return;
@@ -125,10 +127,10 @@ fn countAbove(lane: u32, row: u32, m: f32, least: f32) -> u32 {
 }
 
 /// Sum of the 64 weights of block b by the halving tree, all in one invocation.
-fn blockMass(row: u32, block: u32, m: f32, least: f32) -> f32 {
+fn blockMass(row: u32, b: u32, m: f32, least: f32) -> f32 {
   var sums: array<f32, 32>;
   for (var i = 0u; i < 32u; i++) {
-    let at = block * 64u + i;
+    let at = b * 64u + i;
     sums[i] = plus(weight(row, at, m, least), weight(row, at + 32u, m, least));
   }
   for (var half = 16u; half > 0u; half >>= 1u) {
@@ -226,6 +228,7 @@ fn sample(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  begin(lane);
   let r = groupIndex(group, groups);
   if (r >= params.rows) {
     return;

@@ -8,31 +8,32 @@ import { swiftshader, swiftshaderEnvironment } from "./swiftshader.ts";
 /** RTLD_NODELETE: stays loaded though it is no module of Node's. */
 const NODELETE = 0x1000;
 
-let adapter: Promise<GPUAdapter | null> | null = null;
+let prepared: boolean | null = null;
 
 /**
  * The software adapter, or null where there is none. Vulkan's loader is opened by its full path first: Dawn then finds it
  * by name, and no environment variable has to be set before the process starts.
  */
-export function softwareAdapter(): Promise<GPUAdapter | null> {
-  adapter ??= open();
-  return adapter;
+export async function softwareAdapter(): Promise<GPUAdapter | null> {
+  prepared ??= prepare();
+  if (!prepared) return null;
+  try {
+    return await (await nodeGpu()).requestAdapter({ forceFallbackAdapter: true });
+  } catch {
+    return null;
+  }
 }
 
-async function open(): Promise<GPUAdapter | null> {
+function prepare(): boolean {
   const dir = swiftshader();
-  if (!dir || process.platform !== "linux") return null;
+  if (!dir || process.platform !== "linux") return false;
   Object.assign(process.env, swiftshaderEnvironment(dir));
   try {
     process.dlopen({ exports: {} }, join(dir, "libvulkan.so.1"), constants.dlopen.RTLD_LAZY | NODELETE);
   } catch {
     // It says that this is not a module of Node's, and it is not.
   }
-  try {
-    return await (await nodeGpu()).requestAdapter({ forceFallbackAdapter: true });
-  } catch {
-    return null;
-  }
+  return true;
 }
 
 /** @returns null where there is no adapter; tests then skip, saying so */

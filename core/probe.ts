@@ -1,0 +1,24 @@
+/**
+ * @file The probe: may this device be used in exact mode? A subset of the conformance suite against the digests that WASM
+ * gave when they were made. It takes about a second on a software adapter, most of it compiling.
+ */
+import { caseKey, conformanceCases, digestOf, runCase } from "./conformance.ts";
+import type { Device } from "./device.ts";
+import { golden } from "./generated/golden.ts";
+
+export interface ProbeResult {
+  /** Every kernel that was tried gave the bits of WASM. */
+  exact: boolean;
+  /** Kernels that did not, each once. */
+  failed: string[];
+}
+
+/** @throws CohortError "device" where the device is lost or refuses a kernel */
+export async function probe(device: Device): Promise<ProbeResult> {
+  const failed = new Set<string>();
+  for (const one of conformanceCases()) {
+    if (!one.probe || failed.has(one.kernel)) continue;
+    if (digestOf(await runCase(device, one)) !== golden[caseKey(one)]) failed.add(one.kernel);
+  }
+  return { exact: failed.size === 0, failed: [...failed] };
+}

@@ -1,0 +1,139 @@
+/** The WebGPU device: order of reads and writes, memory, limits, loss, and a probe that catches a changed shader. */
+import { afterEach, describe, expect, test } from "vitest";
+import { CohortError } from "../core/errors.ts";
+import type { KernelName } from "../core/kernels.ts";
+import { probe } from "../core/probe.ts";
+import type { GpuDevice } from "../hosts/gpu.ts";
+import { cpu } from "./support/devices.ts";
+import { softwareAdapter, softwareGpu } from "./support/gpu.ts";
+
+const skip = (await softwareAdapter()) ? null : "no SwiftShader here";
+
+describe("the probe on WASM", () => {
+  test("calls the standard exact", async () => {
+    const device = await cpu(1);
+    expect(await probe(device)).toEqual({ exact: true, failed: [] });
+    device.close();
+  });
+});
+
+describe.skipIf(skip)(`WebGPU device${skip ? ` (skipped: ${skip})` : ""}`, () => {
+  let device: GpuDevice | null = null;
+  afterEach(() => {
+    device?.close();
+    device?.gpu.destroy();
+    device = null;
+  });
+
+  test("writes, runs and reads happen in the order they were asked for", async () => {
+    device = (await softwareGpu())!;
+    const x = device.alloc(3, "x");
+    const y = device.alloc(3, "y");
+    device.write(x, Float32Array.of(1, 2, 3));
+    device.run("copy", y, x, 3);
+    device.write(x, Float32Array.of(10, 20, 30));
+    device.run("add", y, x, 3);
+    device.write(x, Float32Array.of(7), 1);
+    const first = device.readF32(y);
+    device.run("add", y, x, 3);
+    expect([...(await first)]).toEqual([11, 22, 33]);
+    expect([...(await device.readF32(y))]).toEqual([21, 29, 63]);
+    expect([...(await device.readF32(x, 1, 1))]).toEqual([7]);
+  });
+
+  test("more commands than a batch, in buffers used again and again", async () => {
+    device = (await softwareGpu())!;
+    const sum = device.alloc(5, "sum");
+    device.run("fill", sum, 5, 0);
+    for (let i = 1; i <= 400; i++) {
+      const one = device.alloc(5, "one");
+      device.run("fill", one, 5, i);
+      device.run("add", sum, one, 5);
+      device.free(one);
+    }
+    expect([...(await device.readF32(sum))]).toEqual(Array(5).fill(80200));
+    expect(device.memory.peak).toBeLessThanOrEqual(256);
+  });
+
+  test("dispatches wider than the adapter allows are folded", async () => {
+    device = (await softwareGpu())!;
+    const n = 65535 * 64 + 1000;
+    const x = device.alloc(n, "x");
+    device.run("fill", x, n, 0.5);
+    const tail = await device.readF32(x, n - 2000, 2000);
+    expect(tail.every((v) => v === 0.5)).toBe(true);
+  });
+
+  test("a buffer beyond the adapter's limit is refused with its bytes", async () => {
+    device = (await softwareGpu())!;
+    const words = device.gpu.limits.maxStorageBufferBindingSize / 4 + 1;
+    expect(() => device!.alloc(words, "a large tensor")).toThrow(`a large tensor takes ${words * 4} bytes`);
+  });
+
+  test("freed buffers and wrong ranges are refused", async () => {
+    device = (await softwareGpu())!;
+    const x = device.alloc(4, "x");
+    expect(() => device!.write(x, new Float32Array(5))).toThrow(/stay inside/);
+    await expect(device.readF32(x, 3, 2)).rejects.toThrow(/stay inside/);
+    device.free(x);
+    expect(() => device!.free(x)).toThrow(/freed before/);
+    expect(() => device!.run("fill", x, 4, 0)).toThrow(/was freed/);
+  });
+
+  test("a lost device refuses work by a CohortError, and another one starts", async () => {
+    const lost = (await softwareGpu())!;
+    const x = lost.alloc(4, "x");
+    lost.run("fill", x, 4, 1);
+    lost.gpu.destroy();
+    const refusal = await lost.readF32(x).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    expect(refusal).toBeInstanceOf(CohortError);
+    expect((refusal as CohortError).code).toBe("device");
+    expect(() => lost.run("fill", x, 4, 1)).toThrow(/lost/);
+    lost.close();
+    device = (await softwareGpu())!;
+    const y = device.alloc(4, "y");
+    device.run("fill", y, 4, 1);
+    expect([...(await device.readF32(y))]).toEqual([1, 1, 1, 1]);
+  });
+
+  test("the probe passes", { timeout: 120_000 }, async () => {
+    device = (await softwareGpu())!;
+    expect(await probe(device)).toEqual({ exact: true, failed: [] });
+  });
+
+  // Each changes one order of operations or leaves one rounding out; nothing that a tolerance would notice.
+  const changes: [KernelName, string, string][] = [
+    [
+      "rmsnorm_fwd",
+      "times(times(flush(x[base + i], TINY), s), w[i])",
+      "times(flush(x[base + i], TINY), times(s, w[i]))",
+    ],
+    ["sumsq", "for (var half = 32u; half > 0u; half >>= 1u)", "for (var half = 1u; half < 64u; half <<= 1u)"],
+    ["adamw", "times(times(mm, params.c1), rcp1(root))", "times(mm, times(params.c1, rcp1(root)))"],
+    ["matmul", "tileB[kk * 8u + four] = high;", "tileB[kk * 8u + four] = v;"],
+    ["attention_fwd", "putWeights(2u * lane, e0);", "putWeights(2u * lane, e0 * (1.0 + 0.000001));"],
+    [
+      "logprob_fwd",
+      "minus(minus(z[row + targets[at]], s.m), s.logl)",
+      "minus(z[row + targets[at]], plus(s.m, s.logl))",
+    ],
+  ];
+  for (const [kernel, from, to] of changes) {
+    test(`the probe catches a changed ${kernel} and names it`, { timeout: 120_000 }, async () => {
+      let changed = 0;
+      device = (await softwareGpu({
+        edit(name, wgsl) {
+          if (name !== kernel) return wgsl;
+          if (!wgsl.includes(from)) throw new Error(`${kernel} no longer has ${from}`);
+          changed++;
+          return wgsl.replace(from, to);
+        },
+      }))!;
+      expect(await probe(device)).toEqual({ exact: false, failed: [kernel] });
+      expect(changed).toBeGreaterThan(0);
+    });
+  }
+});
