@@ -32,7 +32,7 @@ export function schedule(graph: Graph, roots: readonly Vec[]): void {
   for (const node of nodes) if (node.op === "leaf") upload(graph, node);
   for (const root of wanted) if (root.op === "leaf" && root.address === 0) upload(graph, root);
   const work = nodes.filter((v) => !ready(v));
-  const time = plan(work, wanted);
+  const time = plan(work);
 
   const passes = new Map<number, Map<Level, Vec[]>>();
   for (const v of work) {
@@ -68,30 +68,38 @@ function collect(roots: Iterable<Vec>): Vec[] {
   return [...seen].sort((a, b) => a.id - b.id);
 }
 
-/** The pass of each node: as early as its inputs allow, then as late as its readers allow. */
-function plan(work: readonly Vec[], roots: ReadonlySet<Vec>): Map<Vec, number> {
+/**
+ * The pass of each node. Sweeps over the finest level cost the most, so they are as few as the dependences allow and each
+ * node is in the latest it can be: what only the end needs is computed in one sweep with it, not stored and read again.
+ * What walks coarser levels between two such sweeps is ordered likewise.
+ */
+function plan(work: readonly Vec[]): Map<Vec, number> {
   const time = new Map<Vec, number>();
-  for (const v of work) {
-    let at = 0;
-    for (const input of v.inputs) {
-      const x = real(input);
-      const earlier = time.get(x);
-      if (earlier !== undefined) at = Math.max(at, sameSweep(x, v) ? earlier : earlier + 1);
+  let passes = 0;
+  const order = (nodes: readonly Vec[]): void => {
+    if (nodes.length === 0) return;
+    const finest = nodes.map(loop).reduce((a, b) => (b.size > a.size ? b : a));
+    const fine = (v: Vec): boolean => loop(v) === finest;
+    // How many sweeps over the finest level follow: S_k counts from the end, and what is in C_k runs before S_k.
+    const after = new Map<Vec, number>(nodes.map((v) => [v, fine(v) ? 0 : -1]));
+    for (let i = nodes.length - 1; i >= 0; i--) {
+      const v = nodes[i];
+      const at = after.get(v) as number;
+      for (const input of v.inputs) {
+        const x = real(input);
+        const known = after.get(x);
+        if (known === undefined) continue;
+        const wait = fine(x) && !(fine(v) && sameSweep(x, v)) ? 1 : 0;
+        after.set(x, Math.max(known, at + wait));
+      }
     }
-    time.set(v, at);
-  }
-  const latest = new Map<Vec, number>();
-  for (let i = work.length - 1; i >= 0; i--) {
-    const v = work[i];
-    const limit = latest.get(v);
-    if (limit !== undefined && !roots.has(v) && isBlock(v) && !isReduction(v)) time.set(v, limit);
-    const at = time.get(v) as number;
-    for (const input of v.inputs) {
-      const x = real(input);
-      const need = sameSweep(x, v) ? at : at - 1;
-      latest.set(x, Math.min(latest.get(x) ?? need, need));
+    for (let k = Math.max(...after.values()); k >= -1; k--) {
+      order(nodes.filter((v) => !fine(v) && after.get(v) === k));
+      for (const v of nodes) if (fine(v) && after.get(v) === k) time.set(v, passes);
+      passes++;
     }
-  }
+  };
+  order(work);
   return time;
 }
 

@@ -124,9 +124,13 @@ export class Graph {
     return frozen.values[this.#held++];
   }
 
-  /** Computes several vectors together: what they share is computed once. */
-  evaluate(vectors: readonly Vec[]): Float64Array[] {
+  /** Computes several vectors together: what they share is computed once. Their numbers stay in the engine's memory. */
+  compute(vectors: readonly Vec[]): void {
     schedule(this, vectors);
+  }
+  /** As compute, and copies the numbers out. */
+  evaluate(vectors: readonly Vec[]): Float64Array[] {
+    this.compute(vectors);
     return vectors.map((v) => v.read());
   }
 }
@@ -504,14 +508,23 @@ export class Vec {
 
   // Values
 
-  /** @internal Copies the computed values out. */
-  read(): Float64Array {
+  /** @internal Copies the computed values out, into an array of the level's size where one is given. */
+  read(into?: Float64Array): Float64Array {
     const known = this.#known();
-    if (known !== undefined) return new Float64Array(this.level.size).fill(known);
-    if (this.data) return Float64Array.from(this.data);
+    if (known !== undefined) return (into ?? new Float64Array(this.level.size)).fill(known);
+    if (this.op === "stop") return this.inputs[0].read(into);
+    const values = this.data ?? this.graph.engine.f64(this.address, this.level.size);
+    if (!into) return values instanceof Float64Array ? values.slice() : new Float64Array(values);
+    into.set(values);
+    return into;
+  }
+  /** @internal Position of the first computed value that is NaN or infinite, or -1. */
+  notFinite(): number {
     const source = this.op === "stop" ? this.inputs[0] : this;
-    if (source !== this) return source.read();
-    return this.graph.engine.f64(this.address, this.level.size).slice();
+    if (source !== this) return source.notFinite();
+    const known = this.#known();
+    if (known !== undefined) return known - known === 0 || this.level.size === 0 ? -1 : 0;
+    return this.graph.engine.kernels.notFinite(this.address, this.level.size);
   }
   /** The numbers, computed now where they are not yet. */
   values(): Float64Array {

@@ -12,6 +12,7 @@ import { generate } from "../../core/rollout.ts";
 import { Session } from "../../core/session.ts";
 import { CpuDevice } from "../../hosts/cpu.ts";
 import { spawnThread } from "../../hosts/node-threads.ts";
+import { policyOptimisation } from "./rl.ts";
 
 const { values } = parseArgs({
   options: { json: { type: "boolean" }, only: { type: "string" }, rounds: { type: "string", default: "7" } },
@@ -28,25 +29,42 @@ interface Figure {
 }
 const figures: Figure[] = [];
 
-async function figure(name: string, unit: string, measure: () => Promise<number>): Promise<void> {
+/** Ours and every peer take turns in each round, so that a noisy neighbour meets all of them. */
+async function figure(
+  name: string,
+  unit: string,
+  measure: () => Promise<number>,
+  peers: Record<string, () => Promise<number>> = {},
+): Promise<void> {
   if (values.only && !name.includes(values.only)) return;
-  await measure();
-  const seen: number[] = [];
-  for (let r = 0; r < rounds; r++) seen.push(await measure());
-  seen.sort((a, b) => a - b);
+  const sides = [measure, ...Object.values(peers)];
+  const seen: number[][] = sides.map(() => []);
+  for (let r = 0; r <= rounds; r++) {
+    // The first round warms up.
+    for (let k = 0; k < sides.length; k++) {
+      const value = await sides[k]();
+      if (r > 0) seen[k].push(value);
+    }
+  }
+  const [ours, ...theirs] = seen.map((x) => x.sort((a, b) => a - b)[Math.floor(x.length / 2)]);
+  const lessIsBetter = unit === "ms" || unit === "s";
   const f: Figure = {
     name,
     unit,
-    ours: seen[Math.floor(seen.length / 2)],
-    spread: [seen[0], seen[seen.length - 1]],
-    peers: {},
-    ratio: null,
+    ours,
+    spread: [seen[0][0], seen[0][seen[0].length - 1]],
+    peers: Object.fromEntries(Object.keys(peers).map((peer, k) => [peer, theirs[k]])),
+    ratio: theirs.length === 0 ? null : lessIsBetter ? theirs[0] / ours : ours / theirs[0],
   };
   figures.push(f);
   if (values.json) console.log(JSON.stringify(f));
   else {
     const n = (x: number) => (x >= 100 ? x.toFixed(0) : x.toFixed(2)).padStart(10);
-    console.log(`${name.padEnd(52)}${n(f.ours)} ${unit.padEnd(10)} (${n(f.spread[0])} …${n(f.spread[1])})`);
+    console.log(`${name.padEnd(60)}${n(f.ours)} ${unit.padEnd(10)} (${n(f.spread[0])} …${n(f.spread[1])})`);
+    theirs.forEach((x, k) => {
+      const times = (lessIsBetter ? x / ours : ours / x).toFixed(2);
+      console.log(`${`    ${Object.keys(peers)[k]}`.padEnd(60)}${n(x)} ${unit.padEnd(10)} ours is ${times} × as fast`);
+    });
   }
 }
 
@@ -83,6 +101,8 @@ function open(device: CpuDevice, shape: keyof typeof shapes, precision: Precisio
   const config = modelConfig({ ...shapes[shape], maxPositions: 512 });
   return new Session(device, device, newModel(device, device, config, byteTokenizer(), 1, { precision }), optimizer);
 }
+
+await policyOptimisation(figure);
 
 for (const threads of [1, 2]) {
   const device = await CpuDevice.create(threads, { spawn: spawnThread });

@@ -24,6 +24,19 @@ export function run(program: usize, count: i32, n: i32): void {
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function surrogate(r: v128, A: v128, lo: v128, hi: v128): v128 {
+  return f64x2.pmin(f64x2.mul(r, A), f64x2.mul(f64x2.pmin(f64x2.pmax(r, lo), hi), A));
+}
+
+// @ts-ignore: decorator
+@inline
+function slope(r: v128, A: v128, lo: v128, hi: v128): v128 {
+  return v128.and(A, f64x2.le(f64x2.mul(r, A), f64x2.mul(f64x2.pmin(f64x2.pmax(r, lo), hi), A)));
+}
+
+/** One instruction over one block. The commonest operations are unrolled: their cost is the loop, not the arithmetic. */
 function step(ins: usize, from: i32, len: i32): void {
   const code = load<i32>(ins);
   const o = operand(ins, 0, from);
@@ -36,18 +49,30 @@ function step(ins: usize, from: i32, len: i32): void {
   const segments = load<i32>(ins, 52);
   const scratch = <usize>load<i32>(ins, 56);
   const bytes = (<usize>(len + 1) >>> 1) << 4;
+  let i: usize = 0;
   switch (code) {
     case op.COPY:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, v128.load(a + i));
+      for (; i + 64 <= bytes; i += 64) {
+        v128.store(o + i, v128.load(a + i));
+        v128.store(o + i, v128.load(a + i, 16), 16);
+        v128.store(o + i, v128.load(a + i, 32), 32);
+        v128.store(o + i, v128.load(a + i, 48), 48);
+      }
+      for (; i < bytes; i += 16) v128.store(o + i, v128.load(a + i));
       break;
     case op.NEG:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.neg(v128.load(a + i)));
+      for (; i + 64 <= bytes; i += 64) {
+        v128.store(o + i, f64x2.neg(v128.load(a + i)));
+        v128.store(o + i, f64x2.neg(v128.load(a + i, 16)), 16);
+        v128.store(o + i, f64x2.neg(v128.load(a + i, 32)), 32);
+        v128.store(o + i, f64x2.neg(v128.load(a + i, 48)), 48);
+      }
+      for (; i < bytes; i += 16) v128.store(o + i, f64x2.neg(v128.load(a + i)));
       break;
     case op.ABS:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.abs(v128.load(a + i)));
+      for (; i < bytes; i += 16) v128.store(o + i, f64x2.abs(v128.load(a + i)));
       break;
-    case op.EXP: {
-      let i: usize = 0;
+    case op.EXP:
       for (; i + 32 <= bytes; i += 32) {
         const x = exp2x(v128.load(a + i));
         const y = exp2x(v128.load(a + i, 16));
@@ -56,123 +81,148 @@ function step(ins: usize, from: i32, len: i32): void {
       }
       for (; i < bytes; i += 16) v128.store(o + i, exp2x(v128.load(a + i)));
       break;
-    }
     case op.SQRT:
-      for (let i: usize = 0; i < bytes; i += 16)
+      for (; i < bytes; i += 16)
         v128.store(o + i, f64x2.sqrt(f64x2.pmax(f64x2.splat(0), v128.load(a + i))));
       break;
     case op.SIGMOID:
-      for (let i: usize = 0; i < bytes; i += 16)
+      for (; i < bytes; i += 16)
         v128.store(o + i, f64x2.div(f64x2.splat(1), f64x2.add(f64x2.splat(1), exp2x(f64x2.neg(v128.load(a + i))))));
       break;
     case op.FLOOR:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.floor(v128.load(a + i)));
+      for (; i < bytes; i += 16) v128.store(o + i, f64x2.floor(v128.load(a + i)));
       break;
     case op.SIGN:
-      for (let i: usize = 0; i < bytes; i += 16) {
+      for (; i < bytes; i += 16) {
         const x = v128.load(a + i);
         const up = v128.and(f64x2.gt(x, f64x2.splat(0)), f64x2.splat(1));
         v128.store(o + i, f64x2.sub(up, v128.and(f64x2.lt(x, f64x2.splat(0)), f64x2.splat(1))));
       }
       break;
     case op.LOG:
-      for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, log(load<f64>(a + i)));
+      for (; i < bytes; i += 8) store<f64>(o + i, log(load<f64>(a + i)));
       break;
     case op.TANH:
-      for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, Math.tanh(load<f64>(a + i)));
+      for (; i < bytes; i += 8) store<f64>(o + i, Math.tanh(load<f64>(a + i)));
       break;
     case op.LOG1P:
-      for (let i: usize = 0; i < bytes; i += 8)
+      for (; i < bytes; i += 8)
         store<f64>(o + i, Math.log1p(Math.max(load<f64>(a + i), -0.9999999999999999)));
       break;
     case op.EXPM1:
-      for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, Math.expm1(Math.min(load<f64>(a + i), 709.0)));
+      for (; i < bytes; i += 8) store<f64>(o + i, Math.expm1(Math.min(load<f64>(a + i), 709.0)));
       break;
     case op.LOG_SIGMOID:
-      for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, logSigmoid(load<f64>(a + i)));
+      for (; i < bytes; i += 8) store<f64>(o + i, logSigmoid(load<f64>(a + i)));
       break;
     case op.COS:
-      for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, Math.cos(load<f64>(a + i)));
+      for (; i < bytes; i += 8) store<f64>(o + i, Math.cos(load<f64>(a + i)));
       break;
     case op.SIN:
-      for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, Math.sin(load<f64>(a + i)));
+      for (; i < bytes; i += 8) store<f64>(o + i, Math.sin(load<f64>(a + i)));
       break;
     case op.LOG_GAMMA:
-      for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, logGamma(load<f64>(a + i)));
+      for (; i < bytes; i += 8) store<f64>(o + i, logGamma(load<f64>(a + i)));
       break;
     case op.DIGAMMA:
-      for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, digamma(load<f64>(a + i)));
+      for (; i < bytes; i += 8) store<f64>(o + i, digamma(load<f64>(a + i)));
       break;
     case op.ADD:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.add(v128.load(a + i), v128.load(b + i)));
+      for (; i + 64 <= bytes; i += 64) {
+        v128.store(o + i, f64x2.add(v128.load(a + i), v128.load(b + i)));
+        v128.store(o + i, f64x2.add(v128.load(a + i, 16), v128.load(b + i, 16)), 16);
+        v128.store(o + i, f64x2.add(v128.load(a + i, 32), v128.load(b + i, 32)), 32);
+        v128.store(o + i, f64x2.add(v128.load(a + i, 48), v128.load(b + i, 48)), 48);
+      }
+      for (; i < bytes; i += 16) v128.store(o + i, f64x2.add(v128.load(a + i), v128.load(b + i)));
       break;
     case op.SUB:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.sub(v128.load(a + i), v128.load(b + i)));
+      for (; i + 64 <= bytes; i += 64) {
+        v128.store(o + i, f64x2.sub(v128.load(a + i), v128.load(b + i)));
+        v128.store(o + i, f64x2.sub(v128.load(a + i, 16), v128.load(b + i, 16)), 16);
+        v128.store(o + i, f64x2.sub(v128.load(a + i, 32), v128.load(b + i, 32)), 32);
+        v128.store(o + i, f64x2.sub(v128.load(a + i, 48), v128.load(b + i, 48)), 48);
+      }
+      for (; i < bytes; i += 16) v128.store(o + i, f64x2.sub(v128.load(a + i), v128.load(b + i)));
       break;
     case op.MUL:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.mul(v128.load(a + i), v128.load(b + i)));
+      for (; i + 64 <= bytes; i += 64) {
+        v128.store(o + i, f64x2.mul(v128.load(a + i), v128.load(b + i)));
+        v128.store(o + i, f64x2.mul(v128.load(a + i, 16), v128.load(b + i, 16)), 16);
+        v128.store(o + i, f64x2.mul(v128.load(a + i, 32), v128.load(b + i, 32)), 32);
+        v128.store(o + i, f64x2.mul(v128.load(a + i, 48), v128.load(b + i, 48)), 48);
+      }
+      for (; i < bytes; i += 16) v128.store(o + i, f64x2.mul(v128.load(a + i), v128.load(b + i)));
       break;
     case op.DIV:
-      for (let i: usize = 0; i < bytes; i += 16) {
+      for (; i < bytes; i += 16) {
         const y = v128.load(b + i);
         const zero = f64x2.eq(y, f64x2.splat(0));
         v128.store(o + i, v128.andnot(f64x2.div(v128.load(a + i), y), zero));
       }
       break;
     case op.MIN:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.pmin(v128.load(a + i), v128.load(b + i)));
+      for (; i < bytes; i += 16) v128.store(o + i, f64x2.pmin(v128.load(a + i), v128.load(b + i)));
       break;
     case op.MAX:
-      for (let i: usize = 0; i < bytes; i += 16) v128.store(o + i, f64x2.pmax(v128.load(a + i), v128.load(b + i)));
+      for (; i < bytes; i += 16) v128.store(o + i, f64x2.pmax(v128.load(a + i), v128.load(b + i)));
       break;
     case op.POW:
-      for (let i: usize = 0; i < bytes; i += 8) store<f64>(o + i, power(load<f64>(a + i), load<f64>(b + i)));
+      for (; i < bytes; i += 8) store<f64>(o + i, power(load<f64>(a + i), load<f64>(b + i)));
       break;
     case op.LT:
-      for (let i: usize = 0; i < bytes; i += 16)
+      for (; i < bytes; i += 16)
         v128.store(o + i, v128.and(f64x2.lt(v128.load(a + i), v128.load(b + i)), f64x2.splat(1)));
       break;
     case op.LE:
-      for (let i: usize = 0; i < bytes; i += 16)
+      for (; i < bytes; i += 16)
         v128.store(o + i, v128.and(f64x2.le(v128.load(a + i), v128.load(b + i)), f64x2.splat(1)));
       break;
     case op.EQ:
-      for (let i: usize = 0; i < bytes; i += 16)
+      for (; i < bytes; i += 16)
         v128.store(o + i, v128.and(f64x2.eq(v128.load(a + i), v128.load(b + i)), f64x2.splat(1)));
       break;
     case op.SELECT: // a ≠ 0 ? b : c
-      for (let i: usize = 0; i < bytes; i += 16)
+      for (; i < bytes; i += 16)
         v128.store(
           o + i,
           v128.bitselect(v128.load(b + i), v128.load(c + i), f64x2.ne(v128.load(a + i), f64x2.splat(0))),
         );
       break;
     case op.CLAMP: // a to [b, c]
-      for (let i: usize = 0; i < bytes; i += 16)
+      for (; i < bytes; i += 16)
         v128.store(o + i, f64x2.pmin(f64x2.pmax(v128.load(a + i), v128.load(b + i)), v128.load(c + i)));
       break;
     case op.INSIDE: // 1 where b ≤ a ≤ c
-      for (let i: usize = 0; i < bytes; i += 16) {
+      for (; i < bytes; i += 16) {
         const x = v128.load(a + i);
         const both = v128.and(f64x2.ge(x, v128.load(b + i)), f64x2.le(x, v128.load(c + i)));
         v128.store(o + i, v128.and(both, f64x2.splat(1)));
       }
       break;
     case op.SURROGATE: // min(a·b, clamp(a, c, d)·b)
-      for (let i: usize = 0; i < bytes; i += 16) {
-        const r = v128.load(a + i);
-        const A = v128.load(b + i);
-        const clipped = f64x2.pmin(f64x2.pmax(r, v128.load(c + i)), v128.load(d + i));
-        v128.store(o + i, f64x2.pmin(f64x2.mul(r, A), f64x2.mul(clipped, A)));
+      for (; i + 32 <= bytes; i += 32) {
+        v128.store(o + i, surrogate(v128.load(a + i), v128.load(b + i), v128.load(c + i), v128.load(d + i)));
+        v128.store(
+          o + i,
+          surrogate(v128.load(a + i, 16), v128.load(b + i, 16), v128.load(c + i, 16), v128.load(d + i, 16)),
+          16,
+        );
       }
+      for (; i < bytes; i += 16)
+        v128.store(o + i, surrogate(v128.load(a + i), v128.load(b + i), v128.load(c + i), v128.load(d + i)));
       break;
     case op.SURROGATE_SLOPE: // its derivative by a: b where the unclipped branch is at most the clipped one
-      for (let i: usize = 0; i < bytes; i += 16) {
-        const r = v128.load(a + i);
-        const A = v128.load(b + i);
-        const clipped = f64x2.pmin(f64x2.pmax(r, v128.load(c + i)), v128.load(d + i));
-        v128.store(o + i, v128.and(A, f64x2.le(f64x2.mul(r, A), f64x2.mul(clipped, A))));
+      for (; i + 32 <= bytes; i += 32) {
+        v128.store(o + i, slope(v128.load(a + i), v128.load(b + i), v128.load(c + i), v128.load(d + i)));
+        v128.store(
+          o + i,
+          slope(v128.load(a + i, 16), v128.load(b + i, 16), v128.load(c + i, 16), v128.load(d + i, 16)),
+          16,
+        );
       }
+      for (; i < bytes; i += 16)
+        v128.store(o + i, slope(v128.load(a + i), v128.load(b + i), v128.load(c + i), v128.load(d + i)));
       break;
     case op.SPREAD_RUNS:
       spreadRuns(o, a, offsets, segments, from, len);
@@ -217,7 +267,21 @@ export function settle(out: usize, n: i32): void {
 
 /** Position of the first element that is NaN or infinite, or −1. */
 export function notFinite(x: usize, n: i32): i32 {
-  for (let i: usize = 0; i < (<usize>n << 3); i += 8) {
+  const bytes = <usize>n << 3;
+  let i: usize = 0;
+  // x − x is 0 for a finite x and NaN for all others: their sum tells of 8 elements at once.
+  for (; i + 64 <= bytes; i += 64) {
+    const p = v128.load(x + i);
+    const q = v128.load(x + i, 16);
+    const r = v128.load(x + i, 32);
+    const s = v128.load(x + i, 48);
+    const d = f64x2.add(
+      f64x2.add(f64x2.sub(p, p), f64x2.sub(q, q)),
+      f64x2.add(f64x2.sub(r, r), f64x2.sub(s, s)),
+    );
+    if (v128.any_true(f64x2.ne(d, d))) break;
+  }
+  for (; i < bytes; i += 8) {
     const v = load<f64>(x + i);
     if (v - v != 0.0) return <i32>(i >>> 3);
   }
