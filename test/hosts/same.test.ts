@@ -2,98 +2,28 @@
  * One run, one digest: the same samples, metrics, evaluations and weights on every host and JavaScript engine, and for a
  * run that is handed from host to host. Hosts that are not here are skipped, saying so.
  */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import type { Browser as Chromium } from "playwright-core";
-import type { Browser as Firefox } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { DeviceOptions } from "../../core/api.ts";
-import type { BrowserOptions } from "../../hosts/browser.ts";
-import { createEngine } from "../../hosts/node.ts";
-import { chromiumProgram, openChromium } from "../support/chromium.ts";
-import { firefoxProgram, openFirefox } from "../support/firefox.ts";
-import { callPage, type Page, type Pages, servePages } from "../support/pages.ts";
-import { bunProgram, denoProgram, runProgram } from "../support/runtimes.ts";
-import type { CohortTest, Files } from "./page.ts";
-import { type Asked, bitsOf, makeRun, type RunRecord } from "./run.ts";
+import { chromiumProgram } from "../support/chromium.ts";
+import { firefoxProgram } from "../support/firefox.ts";
+import { bunProgram, denoProgram } from "../support/runtimes.ts";
+import { bitsOf, type RunRecord } from "./run.ts";
+import { filesOf, hasModel, inNode, inProgram, model, Stacks, toFolder } from "./stacks.ts";
 
-const model = join(import.meta.dirname, "../../../shared/models/stories260K");
-const hasModel = existsSync(join(model, "config.json"));
-const folder = mkdtempSync(join(tmpdir(), "cohort-hosts-"));
-let serial = 0;
-const fresh = () => join(folder, `run-${serial++}`);
-
-let pages: Pages;
-let chromium: Chromium | null = null;
-let firefox: Firefox | null = null;
+let stacks: Stacks;
 let sort: RunRecord;
 let stories: RunRecord | null = null;
-
-async function inNode(asked: Asked, device: DeviceOptions = { threads: 1 }): Promise<RunRecord> {
-  const engine = await createEngine(device);
-  try {
-    return await makeRun(engine, asked);
-  } finally {
-    await engine.close();
-  }
-}
+const fresh = () => stacks.fresh();
 
 beforeAll(async () => {
-  pages = await servePages({ model });
-  [chromium, firefox] = await Promise.all([openChromium(), openFirefox()]);
+  stacks = await Stacks.open();
   sort = await inNode({ run: "sort", out: fresh() });
   if (hasModel) stories = await inNode({ run: "stories", out: fresh(), model });
 }, 120_000);
-afterAll(async () => {
-  await Promise.all([chromium?.close(), firefox?.close()]);
-  pages?.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterAll(() => stacks?.close());
 
-async function inProgram(program: string, flags: string[], asked: Asked, device: DeviceOptions): Promise<RunRecord> {
-  const script = join(import.meta.dirname, "program.ts");
-  const { code, out, err } = await runProgram(program, [...flags, script, JSON.stringify({ ...asked, device })]);
-  if (code !== 0) throw new Error(`ended with ${code}: ${err}`);
-  return JSON.parse(out.trim().split("\n").at(-1)!) as RunRecord;
-}
-
-type PageRun = Parameters<CohortTest["run"]>[1];
-type Opened = Awaited<ReturnType<CohortTest["run"]>> & { complaints: string[] };
-
-async function inChromium(isolated: boolean, options: BrowserOptions, asked: PageRun): Promise<Opened> {
-  const context = await chromium!.newContext();
-  try {
-    return await inPage(await context.newPage(), isolated, options, asked);
-  } finally {
-    await context.close();
-  }
-}
-
-async function inFirefox(isolated: boolean, options: BrowserOptions, asked: PageRun): Promise<Opened> {
-  const page = await firefox!.newPage();
-  try {
-    return await inPage(page, isolated, options, asked);
-  } finally {
-    await page.close();
-  }
-}
-
-async function inPage(page: Page, isolated: boolean, options: BrowserOptions, asked: PageRun): Promise<Opened> {
-  const { value, complaints } = await callPage<Awaited<ReturnType<CohortTest["run"]>>>(
-    page,
-    pages.url(isolated),
-    "run",
-    [options, asked],
-  );
-  return { ...value, complaints };
-}
-
-const modelUrl = (isolated: boolean) => pages.url(isolated, "model");
 const browsers = [
-  ["Chromium", chromiumProgram(), inChromium, () => chromium],
-  ["Firefox", firefoxProgram(), inFirefox, () => firefox],
+  ["Chromium", chromiumProgram(), "chromium"],
+  ["Firefox", firefoxProgram(), "firefox"],
 ] as const;
 
 test("the run trains: rewards, samples and a weight digest at every step", () => {
@@ -130,28 +60,33 @@ for (const [name, program, flags] of [
   });
 }
 
-for (const [name, program, inBrowser, browser] of browsers) {
+for (const [name, program, browser] of browsers) {
   describe.skipIf(!program)(`${name}${program ? "" : " (skipped: it is not installed)"}`, () => {
     test("one thread, without cross-origin isolation", async ({ skip }) => {
-      if (!browser()) skip("it cannot be started here");
-      const { record, storage, complaints } = await inBrowser(false, { root: "one" }, { run: "sort", out: "runs/a" });
+      if (!stacks[browser]) skip("it cannot be started here");
+      const { record, storage, complaints } = await stacks.runInPage(
+        browser,
+        false,
+        { root: "one" },
+        { run: "sort", out: "runs/a" },
+      );
       expect(complaints).toEqual([]);
       expect(record.device).toContain("1 thread");
       expect(storage).toBe("opfs");
       expect(bitsOf(record)).toEqual(bitsOf(sort));
     });
     test("two threads, isolated, files in IndexedDB", async ({ skip }) => {
-      if (!browser()) skip("it cannot be started here");
+      if (!stacks[browser]) skip("it cannot be started here");
       const options = { threads: 2, storage: "indexeddb", root: "two" } as const;
-      const { record, complaints } = await inBrowser(true, options, { run: "sort", out: "runs/a" });
+      const { record, complaints } = await stacks.runInPage(browser, true, options, { run: "sort", out: "runs/a" });
       expect(complaints).toEqual([]);
       expect(record.device).toContain("2 threads");
       expect(bitsOf(record)).toEqual(bitsOf(sort));
     });
     test.skipIf(!hasModel)("stories260K from a URL, rewards on the page", async ({ skip }) => {
-      if (!browser()) skip("it cannot be started here");
-      const asked = { run: "stories", out: "runs/s", modelUrl: modelUrl(true) } as const;
-      const { record, complaints } = await inBrowser(true, { threads: 2, root: "three" }, asked);
+      if (!stacks[browser]) skip("it cannot be started here");
+      const asked = { run: "stories", out: "runs/s", modelUrl: stacks.pages.url(true, "model") } as const;
+      const { record, complaints } = await stacks.runInPage(browser, true, { threads: 2, root: "three" }, asked);
       // Optional files of the model that are not there are looked for, and the browser says so.
       expect(complaints.filter((text) => !text.includes("404"))).toEqual([]);
       expect(bitsOf(record)).toEqual(bitsOf(stories!));
@@ -159,32 +94,14 @@ for (const [name, program, inBrowser, browser] of browsers) {
   });
 }
 
-/** A folder's files as a page gives and takes them. */
-async function filesOf(dir: string): Promise<Files> {
-  const files: Files = {};
-  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath ?? entry.path, entry.name);
-    files[path.slice(dir.length + 1)] = (await readFile(path)).toString("base64");
-  }
-  return files;
-}
-
-async function toFolder(files: Files, dir: string): Promise<void> {
-  for (const [path, data] of Object.entries(files)) {
-    await mkdir(dirname(join(dir, path)), { recursive: true });
-    await writeFile(join(dir, path), Buffer.from(data, "base64"));
-  }
-}
-
 test.skipIf(!denoProgram() || !chromiumProgram())(
   "a run begun in Node, continued in Chromium, finished in Deno is the uninterrupted run",
   async ({ skip }) => {
-    if (!chromium) skip("Chromium cannot be started here");
+    if (!stacks.chromium) skip("Chromium cannot be started here");
     const first = fresh();
     expect((await inNode({ run: "sort", out: first, stopAfter: 2 })).steps).toBe(2);
     const asked = { run: "sort", out: "run", resume: true, stopAfter: 4, files: await filesOf(first) } as const;
-    const carried = await inChromium(false, { root: "handover" }, asked);
+    const carried = await stacks.runInPage("chromium", false, { root: "handover" }, asked);
     // A page's signal reaches the worker when it may be a step further; what lies after step 4 is left behind, as after
     // a crash.
     expect(carried.record.steps).toBeGreaterThanOrEqual(4);
