@@ -87,8 +87,9 @@ export class GpuDevice implements Device {
   #peak = 0;
   #fault: string | null = null;
   #closed = false;
+  #owned = false;
 
-  /** @param gpu a device of its own or of the app's; `close` destroys neither it nor what others made on it */
+  /** @param gpu the app's own device; `close` leaves it and what others made on it alone */
   constructor(gpu: GPUDevice, options: GpuOptions = {}) {
     this.gpu = gpu;
     this.name = options.name ?? "WebGPU";
@@ -110,10 +111,12 @@ export class GpuDevice implements Device {
     });
   }
 
-  /** A device of an adapter, with all the memory it offers. */
+  /** A device of an adapter, with all the memory it offers; `close` destroys it. */
   static async create(adapter: GPUAdapter, options: GpuOptions = {}): Promise<GpuDevice> {
     const gpu = await adapter.requestDevice(deviceDescriptor(adapter));
-    return new GpuDevice(gpu, { name: `WebGPU, ${adapterName(adapter)}`, ...options });
+    const device = new GpuDevice(gpu, { name: `WebGPU, ${adapterName(adapter)}`, ...options });
+    device.#owned = true;
+    return device;
   }
 
   /** What is wrong with the device, or null: a lost device stays lost, its buffers are gone. */
@@ -229,7 +232,7 @@ export class GpuDevice implements Device {
     this.#check("finish");
   }
 
-  /** Frees this object's memory; the GPUDevice itself stays its owner's. */
+  /** Frees this object's memory; a GPUDevice that was handed in stays its owner's. */
   close(): void {
     if (this.#closed) return;
     if (!this.#fault) this.#flush();
@@ -240,6 +243,7 @@ export class GpuDevice implements Device {
     this.#idle.clear();
     this.#staging.clear();
     this.#groups.clear();
+    if (this.#owned) this.gpu.destroy();
   }
 
   #check(verb: string): void {
