@@ -50,6 +50,20 @@ async function refusal(options: BrowserOptions): Promise<string> {
   }
 }
 
+/** WebGPU asked for in a worker whose browser has none: a Blob that hides it, then loads the engine's worker. */
+async function refusalWithoutGpu(): Promise<string> {
+  const script = JSON.stringify(new URL("./browser-worker.js", import.meta.url).href);
+  const source = `Object.defineProperty(navigator, "gpu", { value: undefined });
+    const early = [];
+    const keep = (event) => early.push(event.data);
+    addEventListener("message", keep);
+    await import(${script});
+    removeEventListener("message", keep);
+    for (const data of early) dispatchEvent(new MessageEvent("message", { data }));`;
+  const worker = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  return refusal({ backend: "webgpu", storage: "memory", worker });
+}
+
 async function transcript(options: BrowserOptions): Promise<string[]> {
   const engine = await createEngine(options);
   try {
@@ -108,7 +122,7 @@ async function hooks(): Promise<{ events: string[]; error: string }> {
     steps: 50,
     evalPrompts: 0,
   };
-  const prompts = ["a", "b", "c"].map((prompt) => ({ prompt }));
+  const prompts = [{ prompt: "a" }];
   try {
     const result = await engine.train(parseConfig({ ...config, out: "stopped" }), {
       signal: stop.signal,
@@ -132,10 +146,13 @@ async function hooks(): Promise<{ events: string[]; error: string }> {
   }
 }
 
-Object.assign(globalThis, { cohortTest: { run, refusal, transcript, afterCrash, twoEngines, hooks } });
+Object.assign(globalThis, {
+  cohortTest: { run, refusal, refusalWithoutGpu, transcript, afterCrash, twoEngines, hooks },
+});
 export type CohortTest = {
   run: typeof run;
   refusal: typeof refusal;
+  refusalWithoutGpu: typeof refusalWithoutGpu;
   transcript: typeof transcript;
   afterCrash: typeof afterCrash;
   twoEngines: typeof twoEngines;
