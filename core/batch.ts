@@ -5,61 +5,13 @@
  * is built from the typed arrays of a trainer (`Batch.from`) or from a case in JSON (`Batch.fromCase`), checked once, and
  * immutable from then on: `with` and `select` make new ones.
  */
-import { CohortError, nearest } from "./errors.ts";
+import { bad, checkNumbers, makeLevels, trajectoryAt } from "./batch/check.ts";
+import { type Field, type FieldRule, type Shape, STANDARD_FIELDS } from "./batch/fields.ts";
+import { addRewards, addScalars, flatten, isNested, lengthsOf, raggedField, vocabularyField } from "./batch/read.ts";
+import { nearest } from "./errors.ts";
 import { ALL, Level } from "./rl/level.ts";
 
-/** How a field lies: over a level, as a table of vocabulary rows a token, ragged in its own way, or unread JSON. */
-export type Shape = "token" | "trajectory" | "group" | "batch" | "vocabulary" | "ragged" | "raw";
-
-export interface Field {
-  level: Level;
-  data: Float64Array;
-}
-
-interface FieldRule {
-  shape: readonly Shape[];
-  /** A log-probability: refused above 1e-6. */
-  logProbability?: boolean;
-  /** null stands for "not applicable"; the field `<name>.present` tells which are there. */
-  nullable?: boolean;
-}
-
-/** The fields that any recipe may read; further ones are declared by the recipe that reads them. */
-export const STANDARD_FIELDS: Readonly<Record<string, FieldRule>> = {
-  group: { shape: ["trajectory"] },
-  length: { shape: ["trajectory"] },
-  reward: { shape: ["trajectory"], nullable: true },
-  rewards: { shape: ["raw"] },
-  reward_token: { shape: ["token"] },
-  mask: { shape: ["token"] },
-  logp: { shape: ["token"], logProbability: true },
-  logp_old: { shape: ["token"], logProbability: true },
-  logp_ref: { shape: ["token"], logProbability: true },
-  logp_rollout: { shape: ["token"], logProbability: true },
-  entropy: { shape: ["token"] },
-  value: { shape: ["token"] },
-  value_old: { shape: ["token"] },
-  advantage: { shape: ["token", "trajectory"] },
-  return: { shape: ["token", "trajectory"] },
-  weight: { shape: ["token", "trajectory"] },
-  keep: { shape: ["trajectory"] },
-  keep_token: { shape: ["token"] },
-  turn: { shape: ["token"] },
-  tokens: { shape: ["token"] },
-  correct: { shape: ["trajectory"] },
-  truncated: { shape: ["trajectory"] },
-  logits: { shape: ["vocabulary"] },
-  logits_ref: { shape: ["vocabulary"] },
-  seq_logp: { shape: ["trajectory"] },
-  seq_logp_ref: { shape: ["trajectory"] },
-  difficulty: { shape: ["trajectory"] },
-  pairs: { shape: ["raw"] },
-  prompt_stats: { shape: ["raw"] },
-  step_state: { shape: ["raw"] },
-};
-
-/** Tolerance for log-probabilities that rounding has pushed above 0. */
-const LOGP_SLACK = 1e-6;
+export { type Field, type Shape, STANDARD_FIELDS } from "./batch/fields.ts";
 
 export class Batch {
   /** Generated tokens, all trajectories one after the other. */
@@ -100,6 +52,11 @@ export class Batch {
     return this.token.edge(this.trajectory).offsets as Int32Array;
   }
 
+  /** The trajectory that token `t` lies in. */
+  trajectoryOf(t: number): number {
+    return trajectoryAt(this.offsets, t);
+  }
+
   /**
    * From typed arrays.
    *
@@ -137,7 +94,7 @@ export class Batch {
         addScalars(fields, name, level, data, offsets, true);
         continue;
       }
-      const numbers = data instanceof Float64Array ? data : Float64Array.from(data as ArrayLike<number>);
+      const numbers = data instanceof Float64Array ? data : new Float64Array(data as ArrayLike<number>);
       checkNumbers(name, level, numbers, offsets);
       fields.set(name, { level, data: numbers });
     }
@@ -326,218 +283,5 @@ export class Batch {
     return Array.from({ length: this.trajectory.size }, (_, i) =>
       Array.from({ length: offsets[i + 1] - offsets[i] }, (_, t) => data[offsets[i] + t]),
     );
-  }
-}
-
-function bad(message: string, remedy: string): CohortError {
-  return new CohortError("bad-batch", message, remedy);
-}
-
-const isNested = (value: unknown): boolean => Array.isArray(value) && value.some(Array.isArray);
-
-function makeLevels(
-  lengths: ArrayLike<number>,
-  group: ArrayLike<number> | undefined,
-): { token: Level; trajectory: Level; group: Level; grouped: boolean } {
-  const n = lengths.length;
-  const offsets = new Int32Array(n + 1);
-  for (let i = 0; i < n; i++) {
-    if (!Number.isInteger(lengths[i]) || lengths[i] < 0) {
-      throw bad(`Batch: 'length' of trajectory ${i} is ${lengths[i]}`, "give a token count of 0 or more");
-    }
-    offsets[i + 1] = offsets[i] + lengths[i];
-  }
-  const trajectory = new Level("trajectory", n);
-  const token = new Level("token", offsets[n]).link(trajectory, { offsets });
-  if (group === undefined) {
-    const one = new Level("group", n > 0 ? 1 : 0);
-    trajectory.link(one, { index: new Int32Array(n) });
-    return { token, trajectory, group: one, grouped: false };
-  }
-  if (group.length !== n)
-    throw bad(`Batch: 'group' has ${group.length} entries for ${n} trajectories`, "give one group a trajectory");
-  const index = Int32Array.from(group);
-  let size = 0;
-  for (let i = 0; i < n; i++) {
-    if (index[i] !== group[i] || index[i] < 0) {
-      throw bad(`Batch: 'group' of trajectory ${i} is ${group[i]}`, "number the groups 0, 1, 2, …");
-    }
-    size = Math.max(size, index[i] + 1);
-  }
-  const seen = new Uint8Array(size);
-  for (const g of index) seen[g] = 1;
-  const gap = seen.indexOf(0);
-  if (gap >= 0)
-    throw bad(
-      `Batch: group ids go to ${size - 1}, but no trajectory has group ${gap}`,
-      "number the groups 0, 1, 2, … without gaps",
-    );
-  const level = new Level("group", size);
-  trajectory.link(level, { index });
-  return { token, trajectory, group: level, grouped: true };
-}
-
-/** Lengths by `length`, else by the first ragged field over tokens, else none. */
-function lengthsOf(json: Record<string, unknown>, ruleOf: (name: string) => FieldRule): number[] {
-  const named = Object.entries(json).filter(([name]) => ruleOf(name).shape[0] !== "raw");
-  const nested = named.find(([name, v]) => ["token", "vocabulary"].includes(ruleOf(name).shape[0]) && isNested(v));
-  const flat = named.find(([name, v]) => Array.isArray(v) && ruleOf(name).shape.includes("trajectory") && !isNested(v));
-  if (Array.isArray(json["length"]) && ruleOf("length").shape[0] !== "raw") {
-    // Lengths without tokens are numbers like any other; a level of tokens is made only where some field fills it.
-    return nested ? (json["length"] as number[]) : (json["length"] as unknown[]).map(Number);
-  }
-  const ragged = named.find(([, v]) => isNested(v) && (v as unknown[]).every(Array.isArray));
-  if (nested && isNested(nested[1])) return (nested[1] as unknown[][]).map((row) => row.length);
-  if (ragged && !flat) return (ragged[1] as unknown[][]).map((row) => row.length);
-  const group = json["group"];
-  const count = flat ? (flat[1] as unknown[]).length : Array.isArray(group) ? group.length : 0;
-  const rewards = json["rewards"];
-  if (count === 0 && rewards && typeof rewards === "object") {
-    const first = Object.values(rewards)[0];
-    if (Array.isArray(first)) return new Array(first.length).fill(0);
-  }
-  return new Array(count).fill(0);
-}
-
-function toNumber(value: unknown): number {
-  return typeof value === "number" ? value : value === true ? 1 : value === false ? 0 : Number.NaN;
-}
-
-function flatten(name: string, value: unknown, lengths: readonly number[]): Float64Array {
-  if (!Array.isArray(value) || value.length !== lengths.length) {
-    const got = Array.isArray(value) ? `${value.length} rows` : JSON.stringify(value);
-    throw bad(
-      `Batch.fromCase: field '${name}' has ${got} for ${lengths.length} trajectories`,
-      "give one list a trajectory",
-    );
-  }
-  let total = 0;
-  for (let i = 0; i < value.length; i++) {
-    const row = value[i];
-    if (!Array.isArray(row) || row.length !== lengths[i]) {
-      const got = Array.isArray(row) ? `${row.length} tokens` : JSON.stringify(row);
-      throw bad(
-        `Batch.fromCase: field '${name}', trajectory ${i}: ${got}, its length is ${lengths[i]}`,
-        "give one number a token",
-      );
-    }
-    total += row.length;
-  }
-  const data = new Float64Array(total);
-  let at = 0;
-  for (const row of value as unknown[][]) for (const x of row) data[at++] = toNumber(x);
-  return data;
-}
-
-function raggedField(name: string, value: unknown, trajectory: Level): Field {
-  if (!Array.isArray(value) || value.length !== trajectory.size || !value.every(Array.isArray)) {
-    throw bad(
-      `Batch.fromCase: field '${name}' is not a list of ${trajectory.size} lists`,
-      "give one list a trajectory",
-    );
-  }
-  const offsets = new Int32Array(trajectory.size + 1);
-  value.forEach((row, i) => {
-    offsets[i + 1] = offsets[i] + row.length;
-  });
-  const level = new Level(name, offsets[trajectory.size]).link(trajectory, { offsets });
-  const data = Float64Array.from((value as unknown[][]).flat(), toNumber);
-  checkNumbers(name, level, data, offsets);
-  return { level, data };
-}
-
-function vocabularyField(
-  name: string,
-  value: unknown,
-  token: Level,
-  lengths: readonly number[],
-  known: Level | undefined,
-): Field {
-  const rows: number[][] = [];
-  if (!Array.isArray(value) || value.length !== lengths.length) {
-    throw bad(
-      `Batch.fromCase: field '${name}' is not a list of ${lengths.length} trajectories`,
-      "give rows over the vocabulary for each token",
-    );
-  }
-  value.forEach((tokens, i) => {
-    if (!Array.isArray(tokens) || tokens.length !== lengths[i] || !tokens.every(Array.isArray)) {
-      throw bad(
-        `Batch.fromCase: field '${name}', trajectory ${i}: no ${lengths[i]} rows over the vocabulary`,
-        "give one row a token",
-      );
-    }
-    rows.push(...(tokens as number[][]));
-  });
-  const offsets = new Int32Array(rows.length + 1);
-  rows.forEach((row, t) => {
-    offsets[t + 1] = offsets[t] + row.length;
-  });
-  const data = Float64Array.from(rows.flat(), toNumber);
-  const same = known && known.size === data.length;
-  const level = same ? known : new Level("vocabulary", data.length).link(token, { offsets });
-  checkNumbers(name, level, data, offsets, "token");
-  return { level, data };
-}
-
-function addScalars(
-  fields: Map<string, Field>,
-  name: string,
-  level: Level,
-  list: readonly unknown[],
-  offsets: Int32Array,
-  nullable: boolean,
-): void {
-  const data = Float64Array.from(list, toNumber);
-  if (nullable && list.includes(null)) {
-    const present = Float64Array.from(list, (x) => (x === null ? 0 : 1));
-    list.forEach((x, i) => {
-      if (x === null) data[i] = 0;
-    });
-    fields.set(`${name}.present`, { level, data: present });
-  }
-  // A flag may be text (a role, a task): such lists stay raw, and are read as keys.
-  if (list.some((x) => typeof x === "string")) return;
-  checkNumbers(name, level, data, offsets);
-  fields.set(name, { level, data });
-}
-
-function addRewards(fields: Map<string, Field>, trajectory: Level, value: unknown, offsets: Int32Array): void {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) {
-    throw bad("Batch.fromCase: 'rewards' is not an object of lists", "give { name: one number a trajectory }");
-  }
-  for (const [name, list] of Object.entries(value)) {
-    if (!Array.isArray(list) || list.length !== trajectory.size) {
-      throw bad(
-        `Batch.fromCase: 'rewards.${name}' has no ${trajectory.size} entries`,
-        "give one number (or null) a trajectory",
-      );
-    }
-    addScalars(fields, `rewards.${name}`, trajectory, list, offsets, true);
-  }
-}
-
-function checkNumbers(
-  name: string,
-  level: Level,
-  data: Float64Array,
-  offsets: Int32Array,
-  unit = "",
-  unlimited = false,
-): void {
-  const limited = STANDARD_FIELDS[name]?.logProbability && !unlimited;
-  const limit = limited ? LOGP_SLACK : Number.POSITIVE_INFINITY;
-  for (let k = 0; k < data.length; k++) {
-    const x = data[k];
-    if (x - x === 0 && x <= limit) continue;
-    let where = `${unit || level.name} ${k}`;
-    if (!unit && offsets[offsets.length - 1] === data.length && level.name !== "trajectory") {
-      let i = 0;
-      while (offsets[i + 1] <= k) i++;
-      where = `trajectory ${i}, token ${k - offsets[i]}`;
-    }
-    if (x - x === 0)
-      throw bad(`Batch: field '${name}', ${where}: log-probability ${x} is above 0`, "give natural-log probabilities");
-    throw bad(`Batch: field '${name}', ${where}: ${x}`, "give finite numbers only");
   }
 }

@@ -12,7 +12,7 @@ export interface Kernels {
   run(program: number, count: number, n: number): void;
   fill(out: number, n: number, value: number): void;
   settle(out: number, n: number): void;
-  notFinite(x: number, n: number): number;
+  firstFault(x: number, n: number, limit: number): number;
   recur(out: number, x: number, decay: number, offsets: number, segments: number, backward: number): void;
   shift(out: number, x: number, offsets: number, segments: number, by: number): void;
   gather(out: number, x: number, index: number, n: number): void;

@@ -60,10 +60,11 @@ export function probabilityTrust(c: Context, from: Vec, { lo, hi }: { lo: number
 
 /** Share of elements whose gradient the clip removes, by side, under TRL's names. */
 export function reportClip(c: Context, ratio: Vec, advantage: Vec, range: ClipRange): void {
-  const low = () => ratio.stop().lt(floorOf(range)).mul(advantage.lt(0));
-  const high = () => ratio.stop().gt(ceilingOf(range)).mul(advantage.gt(0));
-  c.report("clip_ratio/low_mean", () => c.meanTrained(low()));
-  c.report("clip_ratio/high_mean", () => c.meanTrained(high()));
-  c.report("clip_ratio/region_mean", () => c.meanTrained(low().add(high())));
-  c.report("ratio", () => c.meanTrained(ratio.stop()));
+  if (!c.wantsMetrics) return;
+  const low = c.meanTrained(ratio.stop().lt(floorOf(range)).mul(advantage.lt(0)));
+  const high = c.meanTrained(ratio.stop().gt(ceilingOf(range)).mul(advantage.gt(0)));
+  c.report("clip_ratio/low_mean", low);
+  c.report("clip_ratio/high_mean", high);
+  c.report("clip_ratio/region_mean", low.add(high));
+  c.report("ratio", c.meanTrained(ratio.stop()));
 }

@@ -524,7 +524,7 @@ export class Vec {
     if (source !== this) return source.notFinite();
     const known = this.#known();
     if (known !== undefined) return known - known === 0 || this.level.size === 0 ? -1 : 0;
-    return this.graph.engine.kernels.notFinite(this.address, this.level.size);
+    return this.graph.engine.kernels.firstFault(this.address, this.level.size, Number.POSITIVE_INFINITY);
   }
   /** The numbers, computed now where they are not yet. */
   values(): Float64Array {

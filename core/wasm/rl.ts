@@ -1,7 +1,7 @@
 /**
  * @file The policy-optimisation core: float64 vectors over levels, in a memory of its own.
  */
-export { run, fill, settle, notFinite } from "./rl/run";
+export { run, fill, settle, firstFault } from "./rl/run";
 export { recur, shift, gather, scatterAdd, order, running } from "./rl/whole";
 export { exp, log, power, logGamma, digamma, logSigmoid } from "./rl/elementary";
 

@@ -265,25 +265,24 @@ export function settle(out: usize, n: i32): void {
   }
 }
 
-/** Position of the first element that is NaN or infinite, or −1. */
-export function notFinite(x: usize, n: i32): i32 {
+/** Position of the first element that is NaN, infinite, or above the limit; −1 where there is none. */
+export function firstFault(x: usize, n: i32, limit: f64): i32 {
   const bytes = <usize>n << 3;
+  const most = f64x2.splat(limit);
   let i: usize = 0;
-  // x − x is 0 for a finite x and NaN for all others: their sum tells of 8 elements at once.
+  // x − x is 0 for a finite x and NaN for all others: one sum tells of eight elements at once.
   for (; i + 64 <= bytes; i += 64) {
     const p = v128.load(x + i);
     const q = v128.load(x + i, 16);
     const r = v128.load(x + i, 32);
     const s = v128.load(x + i, 48);
-    const d = f64x2.add(
-      f64x2.add(f64x2.sub(p, p), f64x2.sub(q, q)),
-      f64x2.add(f64x2.sub(r, r), f64x2.sub(s, s)),
-    );
-    if (v128.any_true(f64x2.ne(d, d))) break;
+    const d = f64x2.add(f64x2.add(f64x2.sub(p, p), f64x2.sub(q, q)), f64x2.add(f64x2.sub(r, r), f64x2.sub(s, s)));
+    const top = f64x2.pmax(f64x2.pmax(p, q), f64x2.pmax(r, s));
+    if (v128.any_true(v128.or(f64x2.ne(d, d), f64x2.gt(top, most)))) break;
   }
   for (; i < bytes; i += 8) {
     const v = load<f64>(x + i);
-    if (v - v != 0.0) return <i32>(i >>> 3);
+    if (v - v != 0.0 || v > limit) return <i32>(i >>> 3);
   }
   return -1;
 }

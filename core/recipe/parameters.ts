@@ -1,0 +1,77 @@
+/**
+ * @file Parameters of a recipe: how they are declared, and what is wrong with a value.
+ */
+export interface Param<T> {
+  default: T;
+  doc: string;
+  type: "number" | "integer" | "boolean" | "string" | "range" | "any";
+  nullable?: boolean;
+  min?: number;
+  max?: number;
+  choices?: readonly string[];
+}
+
+interface Bounds {
+  min?: number;
+  max?: number;
+}
+
+export const number = (value: number, doc: string, bounds: Bounds = {}): Param<number> => ({
+  default: value,
+  doc,
+  type: "number",
+  ...bounds,
+});
+export const integer = (value: number, doc: string, bounds: Bounds = {}): Param<number> => ({
+  ...number(value, doc, bounds),
+  type: "integer",
+});
+/** A number, or null for "off" or "open". */
+export const optional = (value: number | null, doc: string, bounds: Bounds = {}): Param<number | null> => ({
+  default: value,
+  doc,
+  type: "number",
+  nullable: true,
+  ...bounds,
+});
+export const flag = (value: boolean, doc: string): Param<boolean> => ({ default: value, doc, type: "boolean" });
+export const choice = <const T extends string>(value: NoInfer<T>, choices: readonly T[], doc: string): Param<T> => ({
+  default: value,
+  doc,
+  type: "string",
+  choices,
+});
+/** [lo, hi] or null. */
+export const range = (value: [number, number] | null, doc: string): Param<[number, number] | null> => ({
+  default: value,
+  doc,
+  type: "range",
+  nullable: true,
+});
+/** Anything JSON holds (lists, records, free text); the recipe checks it. */
+export const anything = <T>(value: T, doc: string): Param<T> => ({ default: value, doc, type: "any" });
+
+// biome-ignore lint/suspicious/noExplicitAny: the parameters of a recipe that is only known at run time
+export type Params = Record<string, any>;
+export type ParamSpecs = Readonly<Record<string, Param<unknown>>>;
+export type Values<S extends ParamSpecs> = { readonly [K in keyof S]: S[K]["default"] };
+
+/** What is wrong with the value, as a remedy, or undefined. */
+export function faultOf(spec: Param<unknown>, value: unknown): string | undefined {
+  if (spec.type === "any" || (value === null && spec.nullable)) return undefined;
+  const orNull = spec.nullable ? " or null" : "";
+  if (spec.type === "boolean") return typeof value === "boolean" ? undefined : "give true or false";
+  if (spec.type === "string") {
+    if (typeof value !== "string") return "give a text";
+    return spec.choices && !spec.choices.includes(value) ? `choose one of ${spec.choices.join(", ")}` : undefined;
+  }
+  if (spec.type === "range") {
+    const pair = Array.isArray(value) && value.length === 2 && value.every((x) => typeof x === "number" && x - x === 0);
+    return pair && value[0] <= value[1] ? undefined : `give [low, high]${orNull}`;
+  }
+  if (typeof value !== "number" || value - value !== 0) return `give a finite number${orNull}`;
+  if (spec.type === "integer" && !Number.isInteger(value)) return "give a whole number";
+  if (spec.min !== undefined && value < spec.min) return `give a number of at least ${spec.min}`;
+  if (spec.max !== undefined && value > spec.max) return `give a number of at most ${spec.max}`;
+  return undefined;
+}
