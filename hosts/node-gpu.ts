@@ -3,7 +3,9 @@
  * long as anything made from it is used, and a process that used it ends with process.exit.
  */
 import { CohortError } from "../core/errors.ts";
+import { type ProbeResult, probe } from "../core/probe.ts";
 import { adapterName, GpuDevice } from "./gpu.ts";
+import { isSoftwareName } from "./quirks.ts";
 
 let gpu: GPU | null = null;
 
@@ -52,9 +54,21 @@ export async function adapters(): Promise<FoundAdapter[]> {
 
 /** Some hosts do not say that an adapter is a fallback, but its name does. */
 export function isSoftware(adapter: GPUAdapter): boolean {
-  return (
-    adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(adapterName(adapter))
-  );
+  return adapter.info.isFallbackAdapter || isSoftwareName(adapterName(adapter));
+}
+
+/** What `doctor` says of each adapter: its name, and whether it gives the bits of WASM. */
+export async function examine(): Promise<({ name: string; software: boolean } & ProbeResult)[]> {
+  const seen: ({ name: string; software: boolean } & ProbeResult)[] = [];
+  for (const { name, software, adapter } of await adapters()) {
+    const device = await GpuDevice.create(adapter);
+    try {
+      seen.push({ name, software, ...(await probe(device)) });
+    } finally {
+      device.close();
+    }
+  }
+  return seen;
 }
 
 /**
