@@ -16,7 +16,6 @@ const sort = {
   params: { beta: 0.1 },
   evalPrompts: 3,
   evalSamples: 2,
-  checkpointEvery: 1,
   keepCheckpoints: 6,
   seed: 3,
 };
@@ -42,6 +41,8 @@ export interface Asked {
   model?: string;
   /** goes on in `out` */
   resume?: boolean;
+  /** steps between checkpoints, which change nothing in the run; default 1 */
+  checkpointEvery?: number;
   /** stops when this step is done */
   stopAfter?: number;
 }
@@ -57,8 +58,9 @@ export interface RunRecord {
 }
 
 export async function makeRun(engine: HostEngine, asked: Asked): Promise<RunRecord> {
-  const { run, out, model = "model", resume = false, stopAfter } = asked;
-  const config = parseConfig(run === "sort" ? { ...sort, out, resume } : { ...stories, model, out, resume });
+  const { run, out, model = "model", resume = false, checkpointEvery = 1, stopAfter } = asked;
+  const own = { out, resume, checkpointEvery };
+  const config = parseConfig(run === "sort" ? { ...sort, ...own } : { ...stories, model, ...own });
   const stop = new AbortController();
   let device = "";
   const result = await engine.train(config, {
