@@ -48,9 +48,12 @@ export function schedule(graph: Graph, roots: readonly Vec[]): void {
   for (const at of [...passes.keys()].sort((a, b) => a - b)) {
     for (const [level, sweep] of passes.get(at) as Map<Level, Vec[]>) {
       const blocks = sweep.filter(isBlock);
+      const here = new Set(blocks);
       const stored = (v: Vec): boolean =>
         wanted.has(v) || (readers.get(v) ?? []).some((r) => !(time.get(r) === at && sameSweep(v, r)));
-      if (blocks.length > 0) runBlocks(graph, level, blocks, stored);
+      const only = (x: Vec, v: Vec): boolean =>
+        here.has(x) && !stored(x) && readers.get(x)?.length === 1 && readers.get(x)?.[0] === v;
+      if (blocks.length > 0) runBlocks(graph, level, fuse(blocks, only), stored);
       for (const v of sweep) if (!isBlock(v)) runWhole(graph, v);
     }
   }
@@ -130,14 +133,38 @@ const REDUCTIONS = {
   minOver: [code.MIN_RUNS, code.MIN_INDEX, Infinity],
 } as const;
 
+/** A node with its operands: those of the operation before it, where the two are one instruction. */
+interface Step {
+  v: Vec;
+  code: number;
+  inputs: readonly Vec[];
+}
+
+/** Pairs of operations become one instruction where nobody else reads what is between them: one walk less, the same bits. */
+function fuse(nodes: readonly Vec[], only: (x: Vec, v: Vec) => boolean): Step[] {
+  const steps = new Map<Vec, Step>();
+  for (const v of nodes) {
+    const inputs = v.inputs.map(real);
+    const step: Step = { v, code: isElementwise(v) ? elementwise[v.op as keyof typeof elementwise].code : 0, inputs };
+    const inner = inputs.find((x) => steps.get(x)?.code === (v.op === "exp" ? code.SUB : code.MUL) && only(x, v));
+    if (inner && (v.op === "exp" || v.op === "mul")) {
+      step.code = v.op === "exp" ? code.EXP_SUB : code.MUL_MUL;
+      step.inputs = [...(steps.get(inner) as Step).inputs, ...inputs.filter((x) => x !== inner)];
+      steps.delete(inner);
+    }
+    steps.set(v, step);
+  }
+  return [...steps.values()];
+}
+
 /** One program over one level. */
-function runBlocks(graph: Graph, level: Level, nodes: readonly Vec[], stored: (v: Vec) => boolean): void {
+function runBlocks(graph: Graph, level: Level, nodes: readonly Step[], stored: (v: Vec) => boolean): void {
   const { engine } = graph;
   const { kernels } = engine;
   const program = new Int32Array(nodes.length * code.WORDS);
   const lastUse = new Map<Vec, number>();
-  nodes.forEach((v, k) => {
-    for (const x of v.inputs) lastUse.set(real(x), k);
+  nodes.forEach(({ inputs }, k) => {
+    for (const x of inputs) lastUse.set(x, k);
   });
   const free = [...graph.registers];
   const take = (): number => {
@@ -165,8 +192,8 @@ function runBlocks(graph: Graph, level: Level, nodes: readonly Vec[], stored: (v
   };
 
   // Constants first: a register that is reused must not have been filled before the sweep.
-  for (const v of nodes) {
-    for (const x of v.inputs) if (real(x).op === "full") operandOf(real(x));
+  for (const { v, inputs } of nodes) {
+    for (const x of inputs) if (x.op === "full") operandOf(x);
     if (v.op === "spread" && v.inputs[0].level === ALL && level !== ALL) {
       const x = real(v.inputs[0]);
       place.set(v, constant(`#${x.id}`, engine.f64(x.address, 1)[0]));
@@ -174,14 +201,14 @@ function runBlocks(graph: Graph, level: Level, nodes: readonly Vec[], stored: (v
   }
   const settle: Vec[] = [];
   let count = 0;
-  nodes.forEach((v, k) => {
+  nodes.forEach(({ v, code: operation, inputs }, k) => {
     const base = count * code.WORDS;
     const put = (slot: number, [address, step]: [number, number]): void => {
       program[base + 1 + 2 * slot] = address;
       program[base + 2 + 2 * slot] = step;
     };
     const release = (): void => {
-      for (const input of new Set(v.inputs.map(real))) {
+      for (const input of new Set(inputs)) {
         const at = place.get(input);
         if (at && at[1] === 0 && lastUse.get(input) === k && input.op !== "full" && !isConstant(at[0]))
           free.push(at[0]);
@@ -219,9 +246,9 @@ function runBlocks(graph: Graph, level: Level, nodes: readonly Vec[], stored: (v
       program[base + 12] = at.index;
       program[base + 13] = edge.coarse.size;
     } else {
-      program[base] = elementwise[v.op as keyof typeof elementwise].code;
-      v.inputs.forEach((x, slot) => {
-        put(slot + 1, operandOf(real(x)));
+      program[base] = operation;
+      inputs.forEach((x, slot) => {
+        put(slot + 1, operandOf(x));
       });
       release();
     }

@@ -55,6 +55,31 @@ export function sumRuns(
     const start = load<i32>(offsets + (<usize>s << 2)) - from;
     const whole = load<i32>(offsets + (<usize>(s + 1) << 2)) - from;
     const end = min(whole, n);
+    if (start == i && end == whole) {
+      // The whole segment is in this block: the accumulators stay in registers. A lane is never −0, so adding 0 to it
+      // for want of an element changes nothing.
+      let p = f64x2.splat(0);
+      let q = f64x2.splat(0);
+      let at = x + (<usize>i << 3);
+      for (; i + 4 <= end; i += 4) {
+        p = f64x2.add(p, v128.load(at));
+        q = f64x2.add(q, v128.load(at + 16));
+        at += 32;
+      }
+      const left = end - i;
+      if (left == 1) p = f64x2.add(p, v128.load64_zero(at));
+      else if (left > 1) {
+        p = f64x2.add(p, v128.load(at));
+        if (left == 3) q = f64x2.add(q, v128.load64_zero(at + 16));
+      }
+      i = end;
+      store<f64>(
+        out + (<usize>s << 3),
+        f64x2.extract_lane(p, 0) + f64x2.extract_lane(p, 1) + (f64x2.extract_lane(q, 0) + f64x2.extract_lane(q, 1)),
+      );
+      s++;
+      continue;
+    }
     if (start == i) {
       v128.store(lanes, f64x2.splat(0));
       v128.store(lanes + 16, f64x2.splat(0));
@@ -112,10 +137,8 @@ export function extremeRuns(
     if (i < end) {
       const at = out + (<usize>s << 3);
       let best = start == i ? load<f64>(x + (<usize>i << 3)) : load<f64>(at);
-      for (; i < end; i++) {
-        const v = load<f64>(x + (<usize>i << 3));
-        if (sign * v > sign * best) best = v;
-      }
+      if (sign > 0) for (; i < end; i++) best = max(best, load<f64>(x + (<usize>i << 3)));
+      else for (; i < end; i++) best = min(best, load<f64>(x + (<usize>i << 3)));
       store<f64>(at, best);
     }
     s++;

@@ -37,6 +37,9 @@ export const CLAMP = 49;
 export const INSIDE = 50;
 export const SURROGATE = 51;
 export const SURROGATE_SLOPE = 52;
+// two operations in one walk, each with its own rounding (core/rl/schedule.ts puts them in)
+export const EXP_SUB = 56;
+export const MUL_MUL = 57;
 // between levels
 export const SPREAD_RUNS = 64;
 export const SPREAD_INDEX = 65;

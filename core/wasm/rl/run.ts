@@ -224,6 +224,25 @@ function step(ins: usize, from: i32, len: i32): void {
       for (; i < bytes; i += 16)
         v128.store(o + i, slope(v128.load(a + i), v128.load(b + i), v128.load(c + i), v128.load(d + i)));
       break;
+    case op.EXP_SUB: // e^(a − b)
+      for (; i + 32 <= bytes; i += 32) {
+        const x = exp2x(f64x2.sub(v128.load(a + i), v128.load(b + i)));
+        const y = exp2x(f64x2.sub(v128.load(a + i, 16), v128.load(b + i, 16)));
+        v128.store(o + i, x);
+        v128.store(o + i, y, 16);
+      }
+      for (; i < bytes; i += 16) v128.store(o + i, exp2x(f64x2.sub(v128.load(a + i), v128.load(b + i))));
+      break;
+    case op.MUL_MUL: // (a · b) · c
+      for (; i + 32 <= bytes; i += 32) {
+        const x = f64x2.mul(f64x2.mul(v128.load(a + i), v128.load(b + i)), v128.load(c + i));
+        const y = f64x2.mul(f64x2.mul(v128.load(a + i, 16), v128.load(b + i, 16)), v128.load(c + i, 16));
+        v128.store(o + i, x);
+        v128.store(o + i, y, 16);
+      }
+      for (; i < bytes; i += 16)
+        v128.store(o + i, f64x2.mul(f64x2.mul(v128.load(a + i), v128.load(b + i)), v128.load(c + i)));
+      break;
     case op.SPREAD_RUNS:
       spreadRuns(o, a, offsets, segments, from, len);
       break;
