@@ -8,9 +8,22 @@ import type { ReportRecipe } from "../../core/report.ts";
 
 /** What `cohort list` shows of a recipe. */
 export interface RecipeInfo extends ReportRecipe {
+  readonly paper?: { readonly title: string; readonly arxiv?: string; readonly source?: string };
   readonly stage?: string | readonly string[];
+  readonly option?: boolean;
+  readonly trains?: { readonly refuse?: string };
   readonly params?: Readonly<
-    Record<string, { readonly default?: unknown; readonly min?: number; readonly max?: number; readonly doc?: string }>
+    Record<
+      string,
+      {
+        readonly default?: unknown;
+        readonly min?: number;
+        readonly max?: number;
+        readonly choices?: readonly string[];
+        readonly nullable?: boolean;
+        readonly doc?: string;
+      }
+    >
   >;
 }
 
