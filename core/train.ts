@@ -456,6 +456,9 @@ export class Trainer {
       const batch = this.#batch(used, completions, { rewards, total, logpRef });
       const prepared = prepare(recipe, params, batch, this.state);
       this.state = prepared.state;
+      // Health of the rollouts as the recipe sees them; what is reported of the raw rewards above stays.
+      for (const [name, value] of Object.entries(prepared.metrics))
+        if (!(name in metrics)) metrics[name as "reward"] = value;
       Object.assign(metrics, await this.#optimise(prepared.batch, used, completions, sequences));
     }
     this.step++;
@@ -667,6 +670,9 @@ export function estimateMemory(trainer: Trainer): number {
 }
 
 const SAMPLES_KEPT = 4;
+const ON_POLICY =
+  "the loss of the first step is 0 by construction: on-policy every ratio is 1 and the advantages of a group sum to 0. " +
+  "Its gradient is not 0: that is what learns. Watch the reward, not the loss";
 
 /** A whole run, as the configuration says; see `TrainHooks` for what it tells on its way. */
 export async function train(
@@ -754,6 +760,7 @@ async function loop(
   try {
     while (trainer.step < config.steps && !interrupted) {
       const { metrics, samples } = await trainer.trainStep();
+      if (trainer.step === 1 && metrics.loss !== null && Math.abs(metrics.loss) < 1e-6) hooks.onNote?.(ON_POLICY);
       await run.appendMetrics(metrics);
       await run.appendSamples(
         samples.slice(0, SAMPLES_KEPT).map(({ sample, reward }) => ({

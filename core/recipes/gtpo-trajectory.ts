@@ -1,12 +1,9 @@
 import { defineRecipe, none, number } from "../recipe.ts";
 import { centred } from "../rl/baseline.ts";
 import { conflicts } from "../rl/conflict.ts";
-import type { Context } from "../rl/context.ts";
+import { meanEntropy } from "../rl/entropy.ts";
 import { ALL } from "../rl/level.ts";
 import { onPolicyRatio } from "../rl/ratio.ts";
-import type { Vec } from "../rl/vec.ts";
-
-const entropyOf = (c: Context): Vec => c.entropy.stop().meanOver(c.trajectory, c.mask);
 
 export default defineRecipe({
   id: "gtpo-trajectory",
@@ -28,7 +25,7 @@ KL. Quirks of the code: summed over completions, and each divided by the longer 
   advantage: (c, p) => {
     const plain = centred(c.reward, c.group);
     const { forward, backward, weight } = conflicts(c, plain, p.w_conflict);
-    const entropy = entropyOf(c);
+    const entropy = meanEntropy(c);
     const runs = forward.max(backward).max(1);
     c.carry("conflict_weight", weight);
     c.carry("conflict_count", runs);
@@ -36,7 +33,7 @@ KL. Quirks of the code: summed over completions, and each divided by the longer 
     c.output("trajectory_entropy", entropy);
     return plain.sub(entropy.mul(p.entropy_scale)).mul(entropy.le(p.entropy_max));
   },
-  filter: (c, p) => ({ keep: entropyOf(c).le(p.entropy_max) }),
+  filter: (c, p) => ({ keep: meanEntropy(c).le(p.entropy_max) }),
   weight: (c) => c.field("conflict_weight"),
   ratio: onPolicyRatio,
   gate: (c, ratio) => ratio.mul(c.advantage).neg(),

@@ -2,6 +2,7 @@ import { defineRecipe, none, number, optional } from "../recipe.ts";
 import { centred } from "../rl/baseline.ts";
 import { conflicts } from "../rl/conflict.ts";
 import type { Context } from "../rl/context.ts";
+import { meanEntropy } from "../rl/entropy.ts";
 import { ALL } from "../rl/level.ts";
 import { onPolicyRatio } from "../rl/ratio.ts";
 import type { Vec } from "../rl/vec.ts";
@@ -15,10 +16,8 @@ interface Gate {
 const initial = (c: Context, p: Gate): number =>
   p.H_initial ?? (c.state["H_initial"] as number | null) ?? c.entropy.stop().meanOver(ALL, c.mask).value();
 
-const entropyOf = (c: Context): Vec => c.entropy.stop().meanOver(c.trajectory, c.mask);
-
 const open = (c: Context, p: Gate): Vec =>
-  initial(c, p) > p.H_threshold ? c.number(1, c.trajectory) : entropyOf(c).le(p.H_threshold);
+  initial(c, p) > p.H_threshold ? c.number(1, c.trajectory) : meanEntropy(c).le(p.H_threshold);
 
 export default defineRecipe({
   id: "gtpo-v2",
@@ -45,7 +44,7 @@ State: H_initial.`,
     const { weight, counted } = conflicts(c, plain, p.w_conflict);
     c.carry("conflict_weight", weight);
     c.output("conflict_tokens", counted);
-    return plain.sub(entropyOf(c).mul(p.entropy_scale)).mul(open(c, p));
+    return plain.sub(meanEntropy(c).mul(p.entropy_scale)).mul(open(c, p));
   },
   filter: (c, p) => ({ keep: open(c, p) }),
   weight: (c) => c.field("conflict_weight"),

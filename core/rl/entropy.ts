@@ -10,6 +10,11 @@ export function entropyBonus(c: Context, coefficient: number): Vec {
   return coefficient === 0 ? c.number(0) : c.entropy.mul(coefficient);
 }
 
+/** Mean entropy of each trajectory's trained tokens (0 without any), as a constant. */
+export function meanEntropy(c: Context): Vec {
+  return c.entropy.stop().meanOver(c.trajectory, c.mask);
+}
+
 /** ln softmax of rows over the vocabulary. */
 export function logSoftmax(logits: Vec, token: Level): Vec {
   return logits.sub(logits.logSumExpOver(token));

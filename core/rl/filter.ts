@@ -104,17 +104,28 @@ export function widestSubset(c: Context, x: Vec, n: number): Vec {
   const values = x.values();
   const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b] || a - b);
   const size = Math.max(0, Math.min(n, order.length));
-  let best: number[] = [];
+  // Sums of the k smallest, of the values less the median so that their squares keep their digits.
+  const middle = order.length > 0 ? values[order[order.length >> 1]] : 0;
+  const sums = new Float64Array(order.length + 1);
+  const squares = new Float64Array(order.length + 1);
+  order.forEach((i, k) => {
+    const d = values[i] - middle;
+    sums[k + 1] = sums[k] + d;
+    squares[k + 1] = squares[k] + d * d;
+  });
+  const total = (prefix: Float64Array, k: number): number =>
+    prefix[k] + (prefix[order.length] - prefix[order.length - (size - k)]);
+  let best = 0;
   let most = -1;
   for (let k = 0; k <= size; k++) {
-    const chosen = [...order.slice(0, k), ...order.slice(order.length - (size - k))];
-    const mean = chosen.reduce((sum, i) => sum + values[i], 0) / size;
-    const variance = chosen.reduce((sum, i) => sum + (values[i] - mean) * (values[i] - mean), 0) / size;
+    const sum = total(sums, k);
+    const variance = size * total(squares, k) - sum * sum;
     if (!(variance > most)) continue;
     most = variance;
-    best = chosen;
+    best = k;
   }
   const keep = new Float64Array(values.length);
-  for (const i of best) keep[i] = 1;
+  for (const i of order.slice(0, best)) keep[i] = 1;
+  for (const i of order.slice(order.length - (size - best))) keep[i] = 1;
   return c.lift(x.level, keep);
 }
