@@ -7,6 +7,8 @@ import { CohortError } from "../core/errors.ts";
 import { recipeIds } from "../core/generated/recipe-ids.ts";
 import { loadRecipe, objective, prepare, type Recipe, resolveParams } from "../core/recipe.ts";
 import { replay } from "../core/replay.ts";
+import { Context } from "../core/rl/context.ts";
+import { degenerateBatch, degenerateCases, degenerateTable } from "../core/rl/degenerate.ts";
 import { madeUp, random } from "./rl-support.ts";
 
 interface Row {
@@ -308,5 +310,22 @@ describe("health", () => {
     const plain = objective(grpo, params, batch).dlogp;
     expect(objective(grpo, params, batch, {}, { into: { logp } }).dlogp).toBe(logp);
     expect(logp).toEqual(plain);
+  });
+});
+
+describe("degenerate cases give what the table says", () => {
+  test.each(degenerateCases.map((d) => [d.primitive, d] as const))("%s", (_, { compute, expected }) => {
+    const c = new Context(Batch.fromCase(degenerateBatch), { differentiate: ["logp"] });
+    const values = [...compute(c).values()];
+    c.close();
+    expect(values.length).toBe(expected.length);
+    values.forEach((x, i) => {
+      expect(Math.abs(x - expected[i]), `${x} for ${expected[i]} at ${i}`).toBeLessThanOrEqual(
+        1e-14 * Math.max(1, Math.abs(expected[i])),
+      );
+    });
+  });
+  test("the table has a row for each", () => {
+    expect(degenerateTable().split("\n").length).toBe(degenerateCases.length + 3);
   });
 });

@@ -1,5 +1,8 @@
 /**
  * @file Credit over time: token rewards, returns, generalised advantage estimation.
+ *
+ * Degenerate cases: tokens that are not trained are stepped over and have 0; a trajectory without a trained token has 0
+ * everywhere, and its outcome reward goes nowhere.
  */
 import type { Context } from "./context.ts";
 import type { Vec } from "./vec.ts";

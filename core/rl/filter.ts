@@ -1,5 +1,8 @@
 /**
  * @file Filters: which trajectories and tokens take part, as 1s and 0s.
+ *
+ * Degenerate cases: a group of one is not mixed (unless singles are kept); a quantile of nothing is 0; of ties the earlier
+ * element comes first; asking for more than there is gives all.
  */
 
 import { philox } from "../rng.ts";

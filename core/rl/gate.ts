@@ -2,6 +2,9 @@
  * @file Gates: from ratio and advantage to the loss of an element, limiting how far one step can move it.
  *
  * Every gate returns what is minimised. On a tie the unclipped branch rules, so that its gradient stays.
+ *
+ * Degenerate cases: an advantage of 0 gives loss and derivative 0. A ratio beyond all bounds gives −(1 + hi)·A where
+ * A > 0; where A < 0 it gives ratio·|A|, large but finite (ratios saturate at e^300), and dualClip at most dual·|A|.
  */
 import type { Context } from "./context.ts";
 import type { Numeric, Vec } from "./vec.ts";

@@ -4,6 +4,8 @@
  *
  * With d = lp − lp_ref: k1 = d (unbiased; as a loss its expected gradient is 0), k2 = d²/2 (its on-policy gradient is that
  * of the reverse KL), k3 = e^−d + d − 1 (unbiased, never negative; as a loss its gradient is that of the forward KL).
+ *
+ * Degenerate cases: d = 0 gives exactly 0; k3 of d below −300 saturates at e^300 and stays finite.
  */
 import type { Context } from "./context.ts";
 import type { Vec } from "./vec.ts";

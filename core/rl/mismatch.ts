@@ -2,7 +2,8 @@
  * @file The mismatch between sampler and trainer: weights, rejections and health numbers from L = lp − lp_rollout, where
  * lp_rollout is what the inference engine reported and lp what the trainer computes for the same tokens.
  *
- * Nothing here has a gradient. Source: verl `rollout_corr_helper.py`; TRL, AReaL and OpenRLHF ship the same ideas.
+ * Degenerate cases: weights are 0 where m = 0; log-ratios are clamped to ±20 first; without a trained token the effective
+ * sample share is 0 and means are 0. Nothing here has a gradient. Source: verl `rollout_corr_helper.py`; TRL, AReaL and OpenRLHF ship the same ideas.
  */
 import { CohortError } from "../errors.ts";
 import type { Context } from "./context.ts";
