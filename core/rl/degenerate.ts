@@ -41,7 +41,7 @@ export const degenerateBatch = {
 /** e^300, the largest value of an exponential. */
 const LARGEST = 1.9424263952412558e130;
 const SMALLEST = 5.148200222412014e-131;
-const HALF = 0.5 / (0.7071067811865476 + 1e-4);
+const HALF = 0.5 / (Math.SQRT1_2 + 1e-4);
 const clip = { lo: 0.2, hi: 0.2 };
 const ones = (c: Context): Vec => c.number(1, c.token);
 
