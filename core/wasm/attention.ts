@@ -20,7 +20,7 @@ import { exp4, rcp1 } from "./elementary";
 import { packCols, packFourRows, packRows } from "./pack";
 import { LANES_BYTES, lanesAdd, lanesClear, lanesTree } from "./reduce";
 import { flush, flushScalar, madd, round12, round12Scalar, TINY } from "./simd";
-import { MR, NR, panelBytes, tile, tileEdge } from "./tile";
+import { MR, NR, panelBytes, tile, tileEdge, tileStridedEdge } from "./tile";
 import { threadCount, threadIndex, threadScratch } from "./parallel";
 
 /** Queries a block. */
@@ -197,8 +197,19 @@ export function attention_fwd(
           const stat = stats + (((row0 + <usize>r) * <usize>heads + <usize>head) << 3);
           store<f32>(stat, m);
           store<f32>(stat, rcp1(lanesTree(lanes)), 4);
+          if (!split) roundRow(row, up(seenByLast, 4));
         }
-        for (let r = 0; r < rows; r += MR) {
+        for (let r = 0; r < rows && !split; r += MR) {
+          const a = scores + (<usize>(r * ld) << 2);
+          const o = out + (row0 + <usize>r) * qStride + (<usize>(head * dim) << 2);
+          let panel = vPanels;
+          for (let d = 0; d < dim; d += NR, panel += panelBytes(NR, keys, false)) {
+            const n = min(MR, rows - r);
+            const c = min(NR, dim - d);
+            tileStridedEdge(o + (<usize>d << 2), qStride, a, <usize>ld << 2, 4, panel, seenByLast, false, n, c, spare);
+          }
+        }
+        for (let r = 0; r < rows && split; r += MR) {
           packRows(weights, scores + (<usize>(r * ld) << 2), <usize>ld << 2, min(MR, rows - r), seenByLast, MR, split);
           const o = out + (row0 + <usize>r) * qStride + (<usize>(head * dim) << 2);
           let panel = vPanels;
@@ -388,18 +399,19 @@ export function attention_bwd(
           const stat = stats + (((row0 + <usize>r) * <usize>heads + <usize>head) << 3);
           weightsAndSlopes(
             p + <usize>r * ldBytes, ds + <usize>r * ldBytes, i0 + r + 1, up(seenByLast, 4), load<f32>(stat), load<f32>(stat, 4),
-            rowDot(lanes, dout + (row0 + <usize>r) * qStride + qOffset, out + (row0 + <usize>r) * qStride + qOffset, dim),
+            rowDot(lanes, dout + (row0 + <usize>r) * qStride + qOffset, out + (row0 + <usize>r) * qStride + qOffset, dim), split,
           );
         }
         // dQ: left dS [j][4 rows], right K [j][8 dims]
         for (let r = 0; r < rows; r += MR) {
           const n = min(MR, rows - r);
-          packRows(left, ds + <usize>r * ldBytes, ldBytes, n, seenByLast, MR, split);
+          if (split) packRows(left, ds + <usize>r * ldBytes, ldBytes, n, seenByLast, MR, split);
           for (let d = 0; d < dim; d += NR) {
             const at = dq + (row0 + <usize>r) * qStride + qOffset + (<usize>d << 2);
             const c = min(NR, dim - d);
             const panel = kAsValues + valuePanel * <usize>(d / NR);
-            if (n == MR && c == NR) tile(at, qStride, left, panel, seenByLast, false, split);
+            if (!split) tileStridedEdge(at, qStride, ds + <usize>r * ldBytes, ldBytes, 4, panel, seenByLast, false, n, c, spare);
+            else if (n == MR && c == NR) tile(at, qStride, left, panel, seenByLast, false, split);
             else tileEdge(at, qStride, left, panel, seenByLast, false, split, n, c, spare);
           }
           for (let e = 0; e < n; e++) multiplyRow(dq + (row0 + <usize>(r + e)) * qStride + qOffset, dim, scale);
@@ -439,30 +451,37 @@ function accumulateKeys(
   const panel = panelBytes(NR, rows, split);
   for (let j = 0; j < seen; j += MR) {
     const n = min(MR, seen - j);
-    packCols(left, s + (<usize>j << 2), ldBytes, n, rows, MR, split);
+    if (split) packCols(left, s + (<usize>j << 2), ldBytes, n, rows, MR, split);
     // Blocks begin at multiples of 32 and key tiles at multiples of 4: a tile is either all new or all begun.
     const loadC = !(fresh && j >= i0);
     for (let d = 0; d < dim; d += NR) {
       const at = dst + <usize>(kStart + j) * kStride + headOffset + (<usize>d << 2);
       const c = min(NR, dim - d);
       const b = right + panel * <usize>(d / NR);
-      if (n == MR && c == NR) tile(at, kStride, left, b, rows, loadC, split);
+      if (!split) tileStridedEdge(at, kStride, s + (<usize>j << 2), 4, ldBytes, b, rows, loadC, n, c, spare);
+      else if (n == MR && c == NR) tile(at, kStride, left, b, rows, loadC, split);
       else tileEdge(at, kStride, left, b, rows, loadC, split, n, c, spare);
     }
   }
 }
 
+function roundRow(row: usize, n: i32): void {
+  for (let j: usize = 0; j < <usize>n << 2; j += 16) v128.store(row + j, round12(v128.load(row + j)));
+}
+
 /** Scores → p in place; dP → dS in place; both +0 past `seen`. */
-function weightsAndSlopes(p: usize, ds: usize, seen: i32, padded: i32, m: f32, inverse: f32, dot: f32): void {
+function weightsAndSlopes(p: usize, ds: usize, seen: i32, padded: i32, m: f32, inverse: f32, dot: f32, split: bool): void {
   exponentials(p, seen, padded, m);
   const r4 = f32x4.splat(inverse);
   const d4 = f32x4.splat(dot);
   for (let j = 0; j < padded; j += 4) {
     const o = <usize>j << 2;
     const w = f32x4.mul(flush(v128.load(p + o), TINY), r4);
-    v128.store(p + o, w);
     const slope = flush(f32x4.sub(v128.load(ds + o), d4), TINY);
-    v128.store(ds + o, f32x4.mul(flush(w, TINY), slope));
+    const d = f32x4.mul(flush(w, TINY), slope);
+    // Precision 12 rounds here, once for the three products; precision 24 when packing.
+    v128.store(p + o, split ? w : round12(w));
+    v128.store(ds + o, split ? d : round12(d));
   }
   memory.fill(ds + (<usize>seen << 2), 0, <usize>(padded - seen) << 2);
 }

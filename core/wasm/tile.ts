@@ -120,6 +120,66 @@ export function tile24(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: 
   v128.store(r3, c30); v128.store(r3, c31, 16);
 }
 
+/**
+ * tile12 with a left operand that lies unpacked, rounded already: element (row r, inner k) at a + r·rowStep + k·kStep
+ * bytes. Attention's weights are used from where they were computed, both as they lie and transposed.
+ */
+export function tileStrided(c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, b: usize, k: i32, loadC: bool): void {
+  let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128;
+  const r1 = c + ldc;
+  const r2 = r1 + ldc;
+  const r3 = r2 + ldc;
+  if (loadC) {
+    c00 = v128.load(c); c01 = v128.load(c, 16);
+    c10 = v128.load(r1); c11 = v128.load(r1, 16);
+    c20 = v128.load(r2); c21 = v128.load(r2, 16);
+    c30 = v128.load(r3); c31 = v128.load(r3, 16);
+  } else {
+    c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = f32x4.splat(0);
+  }
+  let a1 = a + rowStep;
+  let a2 = a1 + rowStep;
+  let a3 = a2 + rowStep;
+  const end = b + (<usize>k << 5);
+  while (b < end) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    let s = splat(a);
+    c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
+    s = splat(a1);
+    c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
+    s = splat(a2);
+    c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
+    s = splat(a3);
+    c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
+    a += kStep;
+    a1 += kStep;
+    a2 += kStep;
+    a3 += kStep;
+    b += 32;
+  }
+  v128.store(c, c00); v128.store(c, c01, 16);
+  v128.store(r1, c10); v128.store(r1, c11, 16);
+  v128.store(r2, c20); v128.store(r2, c21, 16);
+  v128.store(r3, c30); v128.store(r3, c31, 16);
+}
+
+/** tileStrided at an edge: only rows × cols of the tile exist in c; `spare` is 128 bytes of scratch. */
+export function tileStridedEdge(
+  c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, b: usize, k: i32, loadC: bool, rows: i32, cols: i32, spare: usize,
+): void {
+  if (rows == MR && cols == NR) {
+    tileStrided(c, ldc, a, rowStep, kStep, b, k, loadC);
+    return;
+  }
+  if (loadC) {
+    memory.fill(spare, 0, 128);
+    for (let r = 0; r < rows; r++) memory.copy(spare + (<usize>r << 5), c + <usize>r * ldc, <usize>cols << 2);
+  }
+  tileStrided(spare, 32, a, rowStep, kStep, b, k, loadC);
+  for (let r = 0; r < rows; r++) memory.copy(c + <usize>r * ldc, spare + (<usize>r << 5), <usize>cols << 2);
+}
+
 /** Bytes of a packed panel of `width` rows and k inner elements. */
 // @ts-ignore: decorator
 @inline
