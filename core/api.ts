@@ -4,6 +4,7 @@ import type { Derived, TrainConfig } from "./config.ts";
 import type { KernelConformance } from "./conformance-report.ts";
 import type { EvalResult } from "./evaluate.ts";
 import type { StepMetrics } from "./log.ts";
+import type { Runtime } from "./train.ts";
 
 /** What is known when a run starts. */
 export interface RunInfo {
@@ -110,5 +111,7 @@ export interface Engine {
   doctor(): Promise<DoctorResult>;
   /** Every exact kernel on this engine's device against the golden digests. */
   conformance?(onKernel?: (row: KernelConformance) => void): Promise<{ device: string; kernels: KernelConformance[] }>;
+  /** The parts a run is made of, for those that drive a Trainer themselves (demonstrations). */
+  readonly runtime?: Runtime;
   close(): Promise<void>;
 }

@@ -27,7 +27,8 @@ export interface ReportInput {
   seconds?: number;
 }
 
-const STYLE = `
+/** The look of all reports. */
+export const STYLE = `
 :root{color-scheme:light dark;--bg:#fbfbfa;--card:#fff;--ink:#1c1e21;--soft:#626a73;--line:#e3e5e8;--accent:#2457d6;--good:#11734b;--wash:#eef3ff}
 @media(prefers-color-scheme:dark){:root{--bg:#121417;--card:#1a1d21;--ink:#e8eaed;--soft:#9aa3ad;--line:#2c3137;--accent:#7ea6ff;--good:#5fd39b;--wash:#1d2636}}
 *{box-sizing:border-box}

@@ -45,19 +45,29 @@ const recipes = readdirSync("core/recipes")
   .sort();
 write("core/generated/recipe-ids.ts", `export const recipeIds: readonly string[] = ${JSON.stringify(recipes)};\n`);
 
+// As is that of demonstrations.
+const demos = readdirSync("core/demos")
+  .filter((f) => f.endsWith(".ts"))
+  .map((f) => basename(f, ".ts"))
+  .sort();
+write("core/generated/demo-ids.ts", `export const demoIds: readonly string[] = ${JSON.stringify(demos)};\n`);
+
 const version = JSON.parse(readFileSync("package.json", "utf8")).version;
 write("core/generated/version.ts", `export const version = ${JSON.stringify(version)};\n`);
 
 // WGSL as text, so that neither core nor a host reads files; golden digests, so that the probe has them in the bundle.
-const shaders = Object.fromEntries(
-  readdirSync("shaders")
-    .filter((f) => f.endsWith(".wgsl"))
-    .sort()
-    .map((f) => [basename(f, ".wgsl"), readFileSync(join("shaders", f), "utf8")]),
-);
+const shadersOf = (folder) =>
+  Object.fromEntries(
+    readdirSync(folder)
+      .filter((f) => f.endsWith(".wgsl"))
+      .sort()
+      .map((f) => [basename(f, ".wgsl"), readFileSync(join(folder, f), "utf8")]),
+  );
+const table = (name, folder) =>
+  `export const ${name}: Readonly<Record<string, string>> = ${JSON.stringify(shadersOf(folder), null, 1)};\n`;
 write(
   "core/generated/shaders.ts",
-  `export const shaders: Readonly<Record<string, string>> = ${JSON.stringify(shaders, null, 1)};\n`,
+  table("shaders", "shaders") + table("fastShaders", "shaders/fast"),
 );
 const golden = existsSync("test/golden/conformance.json") ? readFileSync("test/golden/conformance.json", "utf8") : "{}";
 write("core/generated/golden.ts", `export const golden: Readonly<Record<string, string>> = ${golden.trim()};\n`);

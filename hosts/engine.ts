@@ -125,6 +125,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
     task ? appTask(task, note) : parts.taskSource(config, note);
   return {
     storage,
+    runtime,
     async train(config, hooks) {
       const { task, ...others } = hooks;
       return train(withAppTask(config, task), await source(config, task, hooks.onNote), runtime, others);

@@ -3,7 +3,9 @@
 import { CohortError, nearest } from "../../core/errors.ts";
 import { version } from "../../core/generated/version.ts";
 import { type Command, type Io, readArguments } from "./command.ts";
+import { compare } from "./compare.ts";
 import { conformance } from "./conformance.ts";
+import { demo } from "./demo.ts";
 import { doctor } from "./doctor.ts";
 import { evaluate } from "./eval.ts";
 import { list } from "./list.ts";
@@ -18,6 +20,8 @@ export const commands: Readonly<Record<string, Command>> = {
   sample,
   score,
   replay,
+  compare,
+  demo,
   list,
   doctor,
   conformance,

@@ -38,6 +38,11 @@ export class Status {
     this.#drawn = false;
   }
 
+  /** A line that the next one replaces. */
+  progress(text: string): void {
+    if (this.#io.terminal) this.#draw(text);
+  }
+
   #draw(text: string): void {
     const room = Math.max(20, this.#io.columns - 1);
     this.#io.out(`\r\x1b[2K${text.length > room ? text.slice(0, room) : text}`);

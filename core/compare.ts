@@ -1,0 +1,161 @@
+/**
+ * @file Several recipes on one task: the same seeds, the same prompts, the same compute; learning curves with intervals.
+ */
+import { applySet, parseConfig, type TrainConfig } from "./config.ts";
+import { type Interval, seedInterval } from "./demos/lib/verdict.ts";
+import { CohortError } from "./errors.ts";
+import type { EvalResult } from "./evaluate.ts";
+import type { StepMetrics } from "./log.ts";
+
+/** One run of a comparison. */
+export interface ComparedRun {
+  recipe: string;
+  seed: number;
+  metrics: readonly StepMetrics[];
+  eval: { before: EvalResult | null; after: EvalResult | null };
+  digest: string;
+}
+
+export interface CurvePoint extends Interval {
+  step: number;
+}
+
+/** A number of a recipe at the end: mean over seeds with its interval, and against the first recipe, seed by seed. */
+export interface Outcome {
+  value: Interval | null;
+  difference: Interval | null;
+}
+
+export interface Comparison {
+  recipes: string[];
+  seeds: number[];
+  /** metric → recipe → mean over seeds at each step; a step that a seed lacks ends the curve */
+  curves: Record<string, Record<string, CurvePoint[]>>;
+  /** outcome → recipe */
+  outcomes: Record<string, Record<string, Outcome>>;
+  /** recipe → digest of each seed's weights */
+  digests: Record<string, string[]>;
+}
+
+/** The curves of a comparison, by key of StepMetrics. */
+export const CURVES = {
+  reward: "reward",
+  entropy: "entropy, nats a token",
+  "completions/mean_length": "completion length, tokens",
+  grad_norm: "gradient norm",
+  "clip_ratio/region_mean": "clipped share",
+  frac_reward_zero_std: "groups of equal rewards, share",
+} as const satisfies { readonly [K in keyof StepMetrics]?: string };
+
+const PER_RECIPE = /^([a-z0-9-]+):(.+)$/;
+
+/**
+ * The configuration of each run: recipe × seed, seeds counted up from the configuration's. `params` of the file are those
+ * of the file's own recipe; the others have their papers' defaults, or what `sets` say.
+ *
+ * @param sets key=value for all, RECIPE:key=value for one
+ * @throws CohortError "bad-input" for no recipe, one that is named twice, or fewer than 2 seeds
+ */
+export function comparisonConfigs(
+  json: Record<string, unknown>,
+  given: {
+    recipes: readonly string[];
+    seeds: number;
+    sets?: readonly string[];
+    out: string;
+    base?: string;
+    where?: string;
+  },
+): { recipe: string; seed: number; config: TrainConfig }[] {
+  const { recipes, seeds, sets = [], out } = given;
+  const refuse = (why: string, remedy: string): never => {
+    throw new CohortError("bad-input", `compare: ${why}`, remedy);
+  };
+  if (recipes.length === 0) refuse("no recipe", "give --recipes a,b,c");
+  const twice = recipes.find((r, i) => recipes.indexOf(r) !== i);
+  if (twice !== undefined) refuse(`recipe '${twice}' is named twice`, "name each once");
+  if (!Number.isInteger(seeds) || seeds < 2) refuse(`seeds is ${seeds}`, "give at least 2: one seed has no interval");
+  const own = (recipe: string) =>
+    sets.flatMap((set) => {
+      const [, whose, rest] = PER_RECIPE.exec(set) ?? [];
+      if (whose === undefined) return [set];
+      if (!recipes.includes(whose)) refuse(`--set ${set}: '${whose}' is not compared`, `name ${recipes.join(" or ")}`);
+      return whose === recipe ? [rest] : [];
+    });
+  return recipes.flatMap((recipe) => {
+    const { params, ...others } = json;
+    const start = { ...others, ...(params !== undefined && json.recipe === recipe && { params }), recipe };
+    const keys = applySet(start, own(recipe));
+    const first = typeof keys.seed === "number" ? keys.seed : 0;
+    return Array.from({ length: seeds }, (_, k) => {
+      const seed = first + k;
+      const read = { base: given.base ?? "", where: given.where ?? "config" };
+      const config = parseConfig({ ...keys, recipe, seed, out: `${out}/${recipe}-${seed}` }, read);
+      return { recipe, seed, config };
+    });
+  });
+}
+
+/** Curves and outcomes of finished runs; recipes and seeds in the order in which they come. */
+export function compareRuns(runs: readonly ComparedRun[]): Comparison {
+  const recipes = [...new Set(runs.map((r) => r.recipe))];
+  const seeds = [...new Set(runs.map((r) => r.seed))];
+  const of = (recipe: string) => seeds.map((seed) => runs.find((r) => r.recipe === recipe && r.seed === seed)!);
+  const curves: Comparison["curves"] = {};
+  for (const key of Object.keys(CURVES) as (keyof typeof CURVES)[]) {
+    const each = Object.fromEntries(recipes.map((recipe) => [recipe, curve(of(recipe), key)]));
+    if (Object.values(each).some((points) => points.length > 0)) curves[key] = each;
+  }
+  return {
+    recipes,
+    seeds,
+    curves,
+    outcomes: outcomes(recipes, of),
+    digests: Object.fromEntries(recipes.map((recipe) => [recipe, of(recipe).map((r) => r.digest)])),
+  };
+}
+
+function curve(runs: readonly ComparedRun[], key: keyof StepMetrics): CurvePoint[] {
+  const points: CurvePoint[] = [];
+  const steps = Math.min(...runs.map((r) => r.metrics.length));
+  for (let k = 0; k < steps; k++) {
+    const values = runs.map((r) => r.metrics[k][key]);
+    const known = values.filter((x): x is number => typeof x === "number");
+    const interval = known.length === values.length ? seedInterval(known) : null;
+    if (interval) points.push({ step: runs[0].metrics[k].step, ...interval });
+  }
+  return points;
+}
+
+function outcomes(recipes: readonly string[], of: (recipe: string) => ComparedRun[]): Comparison["outcomes"] {
+  const last = (r: ComparedRun, share: number) => r.metrics.slice(-Math.max(1, Math.ceil(r.metrics.length * share)));
+  const mean = (x: readonly (number | null)[]) => x.reduce<number>((a, b) => a + (b ?? Number.NaN), 0) / x.length;
+  const measures: Record<string, (r: ComparedRun) => number> = {
+    "reward, last tenth": (r) => mean(last(r, 0.1).map((m) => m.reward)),
+    "reward, mean": (r) => mean(r.metrics.map((m) => m.reward)),
+    "pass@1 before": (r) => r.eval.before?.["pass@1"] ?? Number.NaN,
+    "pass@1 after": (r) => r.eval.after?.["pass@1"] ?? Number.NaN,
+    ...passAtMost(of(recipes[0])),
+    "entropy, last tenth": (r) => mean(last(r, 0.1).map((m) => m.entropy)),
+    "length, last tenth": (r) => mean(last(r, 0.1).map((m) => m["completions/mean_length"])),
+    tokens: (r) => r.metrics.at(-1)?.num_tokens ?? Number.NaN,
+  };
+  const table: Comparison["outcomes"] = {};
+  for (const [name, measure] of Object.entries(measures)) {
+    const base = of(recipes[0]).map(measure);
+    const rows = recipes.map((recipe, k): [string, Outcome] => {
+      const values = of(recipe).map(measure);
+      const difference = k === 0 ? null : seedInterval(values.map((x, i) => x - base[i]));
+      return [recipe, { value: seedInterval(values), difference }];
+    });
+    if (rows.some(([, { value }]) => value)) table[name] = Object.fromEntries(rows);
+  }
+  return table;
+}
+
+/** pass@k of the largest k of the evaluation. */
+function passAtMost(runs: readonly ComparedRun[]): Record<string, (r: ComparedRun) => number> {
+  const ks = Object.keys(runs[0]?.eval.after ?? {}).flatMap((key) => /^pass@(\d+)$/.exec(key)?.[1] ?? []);
+  const k = Math.max(1, ...ks.map(Number));
+  return k === 1 ? {} : { [`pass@${k} after`]: (r) => r.eval.after?.[`pass@${k}`] ?? Number.NaN };
+}
