@@ -7,6 +7,7 @@
  * A > 0; where A < 0 it gives ratio·|A|, large but finite (ratios saturate at e^300), and dualClip at most dual·|A|.
  */
 import type { Context } from "./context.ts";
+import { ALL } from "./level.ts";
 import type { Numeric, Vec } from "./vec.ts";
 
 export interface ClipRange {
@@ -64,10 +65,18 @@ export function probabilityTrust(c: Context, from: Vec, { lo, hi }: { lo: number
 /** Share of elements whose gradient the clip removes, by side, under TRL's names. */
 export function reportClip(c: Context, ratio: Vec, advantage: Vec, range: ClipRange): void {
   if (!c.wantsMetrics) return;
-  const low = c.meanTrained(ratio.stop().lt(floorOf(range)).mul(advantage.lt(0)));
-  const high = c.meanTrained(ratio.stop().gt(ceilingOf(range)).mul(advantage.gt(0)));
+  const low = share(c, ratio.stop().lt(floorOf(range)), advantage.lt(0));
+  const high = share(c, ratio.stop().gt(ceilingOf(range)), advantage.gt(0));
   c.report("clip_ratio/low_mean", low);
   c.report("clip_ratio/high_mean", high);
   c.report("clip_ratio/region_mean", low.add(high));
   c.report("ratio", c.meanTrained(ratio.stop()));
+}
+
+/** Mean of where·side over trained tokens; a side over a coarser level multiplies its sums, not every token. */
+function share(c: Context, where: Vec, side: Vec): Vec {
+  if (where.level !== c.token || side.level === c.token || !c.token.find(side.level)) {
+    return c.meanTrained(where.mul(side));
+  }
+  return where.mul(c.mask).sumOver(side.level).mul(side).sumOver(ALL).div(c.mask.sumOver(ALL));
 }

@@ -140,15 +140,22 @@ interface Step {
   inputs: readonly Vec[];
 }
 
+const FUSED = {
+  exp: { inner: code.SUB, code: code.EXP_SUB },
+  mul: { inner: code.MUL, code: code.MUL_MUL },
+  sum: { inner: code.MUL, code: code.SUM_PRODUCTS },
+} as const;
+
 /** Pairs of operations become one instruction where nobody else reads what is between them: one walk less, the same bits. */
 function fuse(nodes: readonly Vec[], only: (x: Vec, v: Vec) => boolean): Step[] {
   const steps = new Map<Vec, Step>();
   for (const v of nodes) {
     const inputs = v.inputs.map(real);
     const step: Step = { v, code: isElementwise(v) ? elementwise[v.op as keyof typeof elementwise].code : 0, inputs };
-    const inner = inputs.find((x) => steps.get(x)?.code === (v.op === "exp" ? code.SUB : code.MUL) && only(x, v));
-    if (inner && (v.op === "exp" || v.op === "mul")) {
-      step.code = v.op === "exp" ? code.EXP_SUB : code.MUL_MUL;
+    const fused = FUSED[v.op as keyof typeof FUSED];
+    const inner = fused && inputs.find((x) => steps.get(x)?.code === fused.inner && only(x, v));
+    if (inner && (v.op !== "sum" || v.attributes.edge?.offsets)) {
+      step.code = fused.code;
       step.inputs = [...(steps.get(inner) as Step).inputs, ...inputs.filter((x) => x !== inner)];
       steps.delete(inner);
     }
@@ -222,9 +229,11 @@ function runBlocks(graph: Graph, level: Level, nodes: readonly Step[], stored: (
       v.address = engine.allocate(v.level.size);
       kernels.fill(v.address, v.level.size, edge.offsets ? 0 : start);
       if (!edge.offsets && v.op !== "sum") settle.push(v);
-      program[base] = edge.offsets ? runs : index;
+      program[base] = operation || (edge.offsets ? runs : index);
       put(0, [v.address, 0]);
-      put(1, operandOf(real(v.inputs[0])));
+      inputs.forEach((x, slot) => {
+        put(slot + 1, operandOf(x));
+      });
       program[base + 11] = at.offsets;
       program[base + 12] = at.index;
       program[base + 13] = edge.coarse.size;

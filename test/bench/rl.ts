@@ -174,9 +174,10 @@ export async function policyOptimisation(figure: Figure): Promise<void> {
     const batch = batchOf(r);
     const objects = tokens === 1e6 ? objectsOf(r) : undefined;
     const [advantage, out] = [new Float64Array(r.reward.length), new Float64Array(tokens)];
+    const into = { logp: new Float64Array(tokens) };
     const step = (metrics: boolean) => {
       const { batch: ready } = prepare(grpo, params, batch, undefined, { metrics });
-      return objective(grpo, params, ready, { logp: r.logp }, { metrics });
+      return objective(grpo, params, ready, { logp: r.logp }, { metrics, into });
     };
     const { loss, dlogp } = step(true);
     agree("loss", loss, grpoTyped(r, advantage, out));

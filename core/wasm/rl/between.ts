@@ -40,9 +40,43 @@ export function spreadIndex(out: usize, source: usize, index: usize, from: i32, 
 }
 
 /** out[segment] = sum of the segment's elements; `lanes` holds the four accumulators of an unfinished segment. */
-export function sumRuns(
+export function sumRuns(out: usize, x: usize, offsets: usize, segments: i32, lanes: usize, from: i32, n: i32): void {
+  sums(false, out, x, x, offsets, segments, lanes, from, n);
+}
+
+/** out[segment] = sum of x·y, each product rounded, in the order of sumRuns: the same bits as of the two one by one. */
+export function sumProducts(
   out: usize,
   x: usize,
+  y: usize,
+  offsets: usize,
+  segments: i32,
+  lanes: usize,
+  from: i32,
+  n: i32,
+): void {
+  sums(true, out, x, y, offsets, segments, lanes, from, n);
+}
+
+// @ts-ignore: decorator
+@inline
+function pair(product: bool, x: usize, y: usize): v128 {
+  return product ? f64x2.mul(v128.load(x), v128.load(y)) : v128.load(x);
+}
+
+// @ts-ignore: decorator
+@inline
+function single(product: bool, x: usize, y: usize): f64 {
+  return product ? load<f64>(x) * load<f64>(y) : load<f64>(x);
+}
+
+// @ts-ignore: decorator
+@inline
+function sums(
+  product: bool,
+  out: usize,
+  x: usize,
+  y: usize,
   offsets: usize,
   segments: i32,
   lanes: usize,
@@ -56,21 +90,21 @@ export function sumRuns(
     const whole = load<i32>(offsets + (<usize>(s + 1) << 2)) - from;
     const end = min(whole, n);
     if (start == i && end == whole) {
-      // The whole segment is in this block: the accumulators stay in registers. A lane is never −0, so adding 0 to it
-      // for want of an element changes nothing.
+      // The whole segment is in this block: the accumulators stay in registers.
       let p = f64x2.splat(0);
       let q = f64x2.splat(0);
-      let at = x + (<usize>i << 3);
+      let at = <usize>i << 3;
       for (; i + 4 <= end; i += 4) {
-        p = f64x2.add(p, v128.load(at));
-        q = f64x2.add(q, v128.load(at + 16));
+        p = f64x2.add(p, pair(product, x + at, y + at));
+        q = f64x2.add(q, pair(product, x + at + 16, y + at + 16));
         at += 32;
       }
       const left = end - i;
-      if (left == 1) p = f64x2.add(p, v128.load64_zero(at));
+      if (left == 1) p = f64x2.replace_lane(p, 0, f64x2.extract_lane(p, 0) + single(product, x + at, y + at));
       else if (left > 1) {
-        p = f64x2.add(p, v128.load(at));
-        if (left == 3) q = f64x2.add(q, v128.load64_zero(at + 16));
+        p = f64x2.add(p, pair(product, x + at, y + at));
+        if (left == 3)
+          q = f64x2.replace_lane(q, 0, f64x2.extract_lane(q, 0) + single(product, x + at + 16, y + at + 16));
       }
       i = end;
       store<f64>(
@@ -86,20 +120,20 @@ export function sumRuns(
     }
     for (; i < end && (i - start) & 3; i++) {
       const lane = lanes + (<usize>((i - start) & 3) << 3);
-      store<f64>(lane, load<f64>(lane) + load<f64>(x + (<usize>i << 3)));
+      store<f64>(lane, load<f64>(lane) + single(product, x + (<usize>i << 3), y + (<usize>i << 3)));
     }
     let p = v128.load(lanes);
     let q = v128.load(lanes + 16);
     for (; i + 4 <= end; i += 4) {
-      const at = x + (<usize>i << 3);
-      p = f64x2.add(p, v128.load(at));
-      q = f64x2.add(q, v128.load(at + 16));
+      const at = <usize>i << 3;
+      p = f64x2.add(p, pair(product, x + at, y + at));
+      q = f64x2.add(q, pair(product, x + at + 16, y + at + 16));
     }
     v128.store(lanes, p);
     v128.store(lanes + 16, q);
     for (; i < end; i++) {
       const lane = lanes + (<usize>((i - start) & 3) << 3);
-      store<f64>(lane, load<f64>(lane) + load<f64>(x + (<usize>i << 3)));
+      store<f64>(lane, load<f64>(lane) + single(product, x + (<usize>i << 3), y + (<usize>i << 3)));
     }
     if (end == whole) {
       store<f64>(

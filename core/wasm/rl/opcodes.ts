@@ -49,6 +49,7 @@ export const MAX_RUNS = 68;
 export const MAX_INDEX = 69;
 export const MIN_RUNS = 70;
 export const MIN_INDEX = 71;
+export const SUM_PRODUCTS = 72;
 
 /** Elements of a block: 2 KiB a register, so that a program's registers stay in the first-level cache. */
 export const BLOCK = 256;

@@ -7,7 +7,7 @@
  */
 import * as op from "./opcodes";
 import { digamma, divide, exp2x, log, logGamma, logSigmoid, power } from "./elementary";
-import { extremeIndex, extremeRuns, spreadIndex, spreadRuns, sumIndex, sumRuns } from "./between";
+import { extremeIndex, extremeRuns, spreadIndex, spreadRuns, sumIndex, sumProducts, sumRuns } from "./between";
 
 // @ts-ignore: decorator
 @inline
@@ -171,10 +171,18 @@ function step(ins: usize, from: i32, len: i32): void {
       for (; i < bytes; i += 8) store<f64>(o + i, power(load<f64>(a + i), load<f64>(b + i)));
       break;
     case op.LT:
+      for (; i + 32 <= bytes; i += 32) {
+        v128.store(o + i, v128.and(f64x2.lt(v128.load(a + i), v128.load(b + i)), f64x2.splat(1)));
+        v128.store(o + i, v128.and(f64x2.lt(v128.load(a + i, 16), v128.load(b + i, 16)), f64x2.splat(1)), 16);
+      }
       for (; i < bytes; i += 16)
         v128.store(o + i, v128.and(f64x2.lt(v128.load(a + i), v128.load(b + i)), f64x2.splat(1)));
       break;
     case op.LE:
+      for (; i + 32 <= bytes; i += 32) {
+        v128.store(o + i, v128.and(f64x2.le(v128.load(a + i), v128.load(b + i)), f64x2.splat(1)));
+        v128.store(o + i, v128.and(f64x2.le(v128.load(a + i, 16), v128.load(b + i, 16)), f64x2.splat(1)), 16);
+      }
       for (; i < bytes; i += 16)
         v128.store(o + i, v128.and(f64x2.le(v128.load(a + i), v128.load(b + i)), f64x2.splat(1)));
       break;
@@ -251,6 +259,9 @@ function step(ins: usize, from: i32, len: i32): void {
       break;
     case op.SUM_RUNS:
       sumRuns(o, a, offsets, segments, scratch, from, len);
+      break;
+    case op.SUM_PRODUCTS:
+      sumProducts(o, a, b, offsets, segments, scratch, from, len);
       break;
     case op.SUM_INDEX:
       sumIndex(o, a, index, from, len);
