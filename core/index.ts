@@ -8,6 +8,7 @@ export { majAtK, passAtK } from "./evaluate.ts";
 export { version } from "./generated/version.ts";
 export type { Clock, Storage } from "./host.ts";
 export type { StepMetrics } from "./log.ts";
+export { type ModelConfig, modelConfig } from "./model/config.ts";
 export { type LoadedModel, loadModel, newModel } from "./model/load.ts";
 export { byteTokenizer, characterTokenizer, type Tokenizer } from "./model/tokenizer.ts";
 export { loadRecipe, objective, prepare, type Recipe, resolveParams } from "./recipe.ts";

@@ -52,6 +52,7 @@ const SLOTS = [...core.SLOTS, "loss", "outputs"];
 
 /** Which configuration key lends what; the narrowest that carries all slots of an option is the one to show. */
 const KEYS = ["kl", "filter", "aggregate", "correction", "options"];
+const LISTS = new Set(["filter", "options"]);
 
 const cell = (text) => String(text).replaceAll("|", "\\|").replaceAll("\n", " ");
 const row = (...cells) => `| ${cells.map(cell).join(" | ")} |`;
@@ -66,7 +67,7 @@ async function optionConfig(recipe) {
   const slots = core.SLOTS.filter((slot) => recipe[slot]);
   if (slots.length === 0) return null;
   for (const key of KEYS) {
-    const config = { recipe: "grpo", [key]: key === "kl" || key === "aggregate" ? recipe.id : [recipe.id] };
+    const config = { recipe: "grpo", [key]: LISTS.has(key) ? [recipe.id] : recipe.id };
     try {
       const composed = await core.recipeOf(config);
       if (slots.every((slot) => composed[slot] === recipe[slot])) return config;
