@@ -6,9 +6,20 @@
  * needs; `//# kernel name` begins the text of one kernel. Constants that depend on arguments stand before all of it.
  */
 import { CohortError } from "./errors.ts";
-import { shaders } from "./generated/shaders.ts";
+import { fastShaders, shaders } from "./generated/shaders.ts";
 import { type KernelName, kernels } from "./kernels.ts";
 import type { Plan } from "./plan.ts";
+
+/**
+ * `precision: "fast"`: shaders/fast/<file>.wgsl stands in for the file of the same name where there is one. What the
+ * adapter has decides what is used of it, so results differ between adapters.
+ */
+export interface Fast {
+  /** reductions by subgroup operations */
+  subgroups: boolean;
+  /** staged operands of this call in f16 */
+  half: boolean;
+}
 
 /** Words of the table that WGSL reserves get an underscore. */
 const RESERVED = new Set(["precision"]);
@@ -21,10 +32,15 @@ interface Source {
 
 const parsed = new Map<string, Source>();
 
+/** The name under which the fast variant of a file is kept, where it has one that this adapter can use. */
+function variant(file: string, fast: Fast | null): string {
+  return fast && file in fastShaders && (file !== "reduce" || fast.subgroups) ? `fast/${file}` : file;
+}
+
 function source(file: string): Source {
   let found = parsed.get(file);
   if (found) return found;
-  const text = shaders[file];
+  const text = file.startsWith("fast/") ? fastShaders[file.slice(5)] : shaders[file];
   if (text === undefined) {
     throw new CohortError("device", `shader: there is no shaders/${file}.wgsl`, "run node hosts/build.mjs wasm");
   }
@@ -45,11 +61,11 @@ function source(file: string): Source {
 }
 
 /** Beginnings of `file` and of all that it uses, each once, used ones first. */
-function commons(file: string, seen = new Set<string>()): string[] {
+function commons(file: string, fast: Fast | null, seen = new Set<string>()): string[] {
   if (seen.has(file)) return [];
   seen.add(file);
-  const { uses, common } = source(file);
-  return [...uses.flatMap((other) => commons(other, seen)), common];
+  const { uses, common } = source(variant(file, fast));
+  return [...uses.flatMap((other) => commons(other, fast, seen)), common];
 }
 
 /** `Params` and the bindings of a kernel: binding 0 the uniform, then the row's buffers, then scratch. */
@@ -81,16 +97,36 @@ export function prologue(name: KernelName, scratch: readonly string[] = []): str
 }
 
 /** The whole module of a kernel. */
-export function shaderModule(name: KernelName, plan: Pick<Plan, "constants" | "scratch">): string {
+export function shaderModule(
+  name: KernelName,
+  plan: Pick<Plan, "constants" | "scratch">,
+  fast: Fast | null = null,
+): string {
   const { file } = kernels[name];
-  const own = source(file).kernels.get(name);
+  const own = source(variant(file, fast)).kernels.get(name) ?? source(file).kernels.get(name);
   if (own === undefined) {
     throw new CohortError("device", `shader: shaders/${file}.wgsl has no kernel ${name}`, "write it");
   }
   const constants = Object.entries(plan.constants).map(([label, value]) =>
     typeof value === "boolean" ? `const ${label}: bool = ${value};` : `const ${label}: u32 = ${value}u;`,
   );
-  return [...constants, prologue(name, Object.keys(plan.scratch)), ...commons(file), own].join("\n");
+  const text = [...constants, prologue(name, Object.keys(plan.scratch)), ...commons(file, fast), own].join("\n");
+  return fast ? `${fastHead(text, fast)}${text}` : text;
+}
+
+/** What the fast variants of a module need of the language, and how they stage operands. */
+function fastHead(text: string, { half }: Fast): string {
+  const head = [];
+  if (/\bsubgroup\w*\(/.test(text)) head.push("enable subgroups;");
+  if (/\bStaged\b/.test(text)) {
+    if (half) head.unshift("enable f16;");
+    head.push(
+      `alias Staged = vec4<${half ? "f16" : "f32"}>;`,
+      // Past f16's range an operand saturates: an infinity would spoil the whole row.
+      `fn stage(x: vec4<f32>) -> Staged { return Staged(${half ? "clamp(x, vec4<f32>(-65504.0), vec4<f32>(65504.0))" : "x"}); }`,
+    );
+  }
+  return head.length > 0 ? `${head.join("\n")}\n` : "";
 }
 
 /** Kernels that the shader files hold: for the test that the table and the files agree. */

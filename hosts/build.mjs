@@ -65,10 +65,7 @@ const shadersOf = (folder) =>
   );
 const table = (name, folder) =>
   `export const ${name}: Readonly<Record<string, string>> = ${JSON.stringify(shadersOf(folder), null, 1)};\n`;
-write(
-  "core/generated/shaders.ts",
-  table("shaders", "shaders") + table("fastShaders", "shaders/fast"),
-);
+write("core/generated/shaders.ts", table("shaders", "shaders") + table("fastShaders", "shaders/fast"));
 const golden = existsSync("test/golden/conformance.json") ? readFileSync("test/golden/conformance.json", "utf8") : "{}";
 write("core/generated/golden.ts", `export const golden: Readonly<Record<string, string>> = ${golden.trim()};\n`);
 

@@ -9,7 +9,7 @@ import { checkArguments, type Device, type DeviceBuffer } from "../core/device.t
 import { CohortError } from "../core/errors.ts";
 import { type KernelName, kernels } from "../core/kernels.ts";
 import { type Plan, planOf } from "../core/plan.ts";
-import { shaderModule } from "../core/shader.ts";
+import { type Fast, shaderModule } from "../core/shader.ts";
 
 /** Commands of one submission: few enough that no driver thinks the device hangs. */
 const BATCH = 128;
@@ -39,14 +39,20 @@ interface Compiled {
 export interface GpuOptions {
   /** For people; default: what the adapter says. */
   name?: string;
+  /** Kernels with tolerances in place of bits (shaders/fast); what the device's features allow of them. */
+  fast?: boolean;
   /** Changes a kernel's WGSL before it is compiled: tests break shaders with it. */
   edit?(kernel: KernelName, wgsl: string): string;
 }
 
 /** Limits to ask an adapter for: as much memory as it has, the rest as WebGPU guarantees. */
-export function deviceDescriptor(adapter: GPUAdapter): GPUDeviceDescriptor {
+export function deviceDescriptor(adapter: GPUAdapter, fast = false): GPUDeviceDescriptor {
   const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = adapter.limits;
-  return { requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } };
+  const wanted: GPUFeatureName[] = fast ? ["subgroups", "shader-f16"] : [];
+  return {
+    requiredFeatures: wanted.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize },
+  };
 }
 
 /** What an adapter is called: "SwiftShader Device (Subzero), google". */
@@ -68,6 +74,7 @@ export class GpuDevice implements Device {
   readonly name: string;
   readonly gpu: GPUDevice;
   readonly #edit: GpuOptions["edit"];
+  readonly #fast: Fast | null;
   readonly #kernels = new Map<string, Compiled>();
   readonly #groups = new Map<string, GPUBindGroup>();
   readonly #idle = new Map<number, Block[]>();
@@ -94,6 +101,9 @@ export class GpuDevice implements Device {
     this.gpu = gpu;
     this.name = options.name ?? "WebGPU";
     this.#edit = options.edit;
+    this.#fast = options.fast
+      ? { subgroups: gpu.features.has("subgroups"), half: gpu.features.has("shader-f16") }
+      : null;
     this.#slot = Math.max(256, gpu.limits.minUniformBufferOffsetAlignment) / 4;
     this.#uniformWords = new Uint32Array(this.#slot * BATCH);
     this.#uniformFloats = new Float32Array(this.#uniformWords.buffer);
@@ -113,8 +123,11 @@ export class GpuDevice implements Device {
 
   /** A device of an adapter, with all the memory it offers; `close` destroys it. */
   static async create(adapter: GPUAdapter, options: GpuOptions = {}): Promise<GpuDevice> {
-    const gpu = await adapter.requestDevice(deviceDescriptor(adapter));
-    const device = new GpuDevice(gpu, { name: `WebGPU, ${adapterName(adapter)}`, ...options });
+    const gpu = await adapter.requestDevice(deviceDescriptor(adapter, options.fast));
+    const device = new GpuDevice(gpu, {
+      name: `WebGPU${options.fast ? " (fast)" : ""}, ${adapterName(adapter)}`,
+      ...options,
+    });
     device.#owned = true;
     return device;
   }
@@ -190,7 +203,10 @@ export class GpuDevice implements Device {
     });
     const plan = planOf(name, labels, { words, dims });
     if (plan.passes.length === 0) return;
-    const compiled = this.#compile(name, labels, plan);
+    // Only forward products have both operands contiguous along k; f16 would lose gradients.
+    const forward = dims.aK === 1 && dims.bK === 1;
+    const fast = this.#fast && { ...this.#fast, half: this.#fast.half && forward };
+    const compiled = this.#compile(name, labels, plan, fast);
     const scratch = Object.entries(plan.scratch).map(([label, size]) => {
       const block = this.#take(sizeClass(size * 4));
       bound[label] = { block, words: size };
@@ -344,13 +360,13 @@ export class GpuDevice implements Device {
     this.#groups.clear();
   }
 
-  #compile(name: KernelName, labels: readonly string[], plan: Plan): Compiled {
-    const key = `${name} ${JSON.stringify(plan.constants)}`;
+  #compile(name: KernelName, labels: readonly string[], plan: Plan, fast: Fast | null): Compiled {
+    const key = `${name} ${JSON.stringify(plan.constants)} ${fast?.half}`;
     const found = this.#kernels.get(key);
     if (found) return found;
     const { gpu } = this;
     const row = kernels[name];
-    const text = shaderModule(name, plan);
+    const text = shaderModule(name, plan, fast);
     const module = gpu.createShaderModule({ label: name, code: this.#edit?.(name, text) ?? text });
     const all = [...labels, ...Object.keys(plan.scratch)];
     const passes: Compiled["passes"] = new Map();
