@@ -1,6 +1,7 @@
 // Every primitive of the policy-optimisation core: values against plain JavaScript, derivatives against differences.
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
+import { Batch } from "../core/batch.ts";
 import { engine } from "../core/rl/engine.ts";
 import { gradients } from "../core/rl/grad.ts";
 import { ALL, Level } from "../core/rl/level.ts";
@@ -316,5 +317,41 @@ describe("values", () => {
     for (let k = 0; k < 20; k++) run();
     expect(engine().bytes).toBe(before);
     expect(engine().mark()).toBe(mark);
+  });
+});
+
+describe("instructions of two operations", () => {
+  test("give the bits of the two one by one, for any raggedness", () => {
+    const next = random(77);
+    const lengths = Array.from({ length: 90 }, (_, i) => (i % 11 === 0 ? 700 : Math.floor(9 * next())));
+    const total = lengths.reduce((a, b) => a + b, 0);
+    const draw = () => Float64Array.from({ length: total }, () => 4 * next() - 2);
+    const [x, y, z] = [draw(), draw(), draw()];
+    const batch = Batch.from({ lengths, fields: {} });
+    const pairs: ((a: Vec, b: Vec, c: Vec) => [inner: Vec, outer: Vec])[] = [
+      (a, b) => [a.sub(b), a.sub(b).exp()],
+      (a, b, c) => [a.mul(b), a.mul(b).mul(c)],
+      (a, b, c) => [a.mul(b), c.mul(a.mul(b))],
+      (_, b, c) => [b.mul(c), b.mul(c).sumOver(batch.trajectory)],
+      (a, _, c) => [a.mul(c), a.mul(c).sumOver(ALL)],
+    ];
+    // Asking for the inner one too keeps it from being taken into the outer one. A graph each, so that none is shared.
+    const evaluate = (pair: (typeof pairs)[number], apart: boolean): Float64Array => {
+      const graph = new Graph();
+      const [a, b, c] = [x, y, z].map((data) => graph.constant(batch.token, data));
+      const [inner, outer] = pair(a, b, c);
+      const values = graph.evaluate(apart ? [outer, inner] : [outer])[0];
+      graph.close();
+      return values;
+    };
+    pairs.forEach((pair, k) => {
+      expect(evaluate(pair, false), `pair ${k}`).toEqual(evaluate(pair, true));
+    });
+    expect(evaluate(pairs[1], false)[0]).toBe(x[0] * y[0] * z[0]);
+    const first = Array.from({ length: lengths[0] }, (_, t) => y[t] * z[t]);
+    expect(evaluate(pairs[3], false)[0]).toBeCloseTo(
+      first.reduce((p, q) => p + q, 0),
+      10,
+    );
   });
 });
