@@ -5,7 +5,6 @@ import { klPenalty, klToReference } from "../rl/kl.ts";
 import { listsOf } from "../rl/nested.ts";
 import { movedTowards } from "../rl/tracker.ts";
 
-const PI = 3.141592653589793;
 const updatesOf = (c: Context): number[][] =>
   c.hasRaw("student_params_by_step") ? listsOf<number[]>(c, "student_params_by_step") : [];
 
@@ -43,7 +42,7 @@ moving copy is state, of the parameters that student_params_by_step lists.`,
     const start = right.where(p.r0_correct, p.r0_wrong);
     const length = c.length;
     const wave = length
-      .mul(PI / p.l_max)
+      .mul(Math.PI / p.l_max)
       .cos()
       .add(1)
       .mul(0.5);
