@@ -3,6 +3,7 @@ import type { DeviceOptions, DoctorResult } from "../core/api.ts";
 import type { Device } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import type { Numeric } from "../core/math.ts";
+import { probe } from "../core/probe.ts";
 import { CpuDevice, hasRelaxedSimd, type Spawn } from "./cpu.ts";
 import { threadsOf } from "./engine.ts";
 
@@ -44,6 +45,16 @@ export async function openDevice(options: DeviceOptions, reach: Reach): Promise<
   if (options.backend === "webgpu") {
     if (!reach.openGpu) throw new CohortError("device", "backend webgpu: this host has none", "use backend wasm");
     const device = await reach.openGpu();
+    const found = await probe(device);
+    if (!found.exact) {
+      const { name } = device;
+      device.close();
+      throw new CohortError(
+        "not-exact",
+        `backend webgpu: ${name} breaks the exactness rules in ${found.failed.join(", ")}`,
+        "use backend wasm; `cohort conformance --backend webgpu` shows the cases",
+      );
+    }
     const numeric = await CpuDevice.create(1);
     return {
       device,

@@ -14,7 +14,12 @@ export { downloadModel } from "./hub.ts";
 export { spawnThread } from "./node-threads.ts";
 export { nodeStorage } from "./storage.ts";
 
-const reach = (): Reach => ({ spawn: spawnThread, cores: availableParallelism() });
+const reach = (): Reach => ({
+  spawn: spawnThread,
+  cores: availableParallelism(),
+  // Loaded where it is asked for: the package webgpu is optional.
+  openGpu: async () => (await import("./node-gpu.ts")).openGpu(),
+});
 
 /** A WASM device on every core (up to 8) or as many threads as asked for. */
 export function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
