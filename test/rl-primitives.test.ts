@@ -4,10 +4,11 @@ import { describe, expect, it, test } from "vitest";
 import { Batch } from "../core/batch.ts";
 import { engine } from "../core/rl/engine.ts";
 import { gradients } from "../core/rl/grad.ts";
+import { Graph } from "../core/rl/graph.ts";
 import { ALL, Level } from "../core/rl/level.ts";
 import { type ElementwiseName, elementwise } from "../core/rl/ops.ts";
 import { digamma, exp, logGamma } from "../core/rl/scalar.ts";
-import { Graph, type Vec } from "../core/rl/vec.ts";
+import type { Vec } from "../core/rl/vec.ts";
 import { random } from "./rl-support.ts";
 
 type Build = (g: Graph, x: Vec[]) => Vec;

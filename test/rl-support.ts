@@ -1,7 +1,7 @@
 // What the tests of the policy-optimisation core share: a reproducible generator, made-up batches, finite differences.
 import { Batch } from "../core/batch.ts";
 import { objective, type Params, type PolicyValues, prepare, type Recipe } from "../core/recipe.ts";
-import type { Frozen } from "../core/rl/vec.ts";
+import type { Frozen } from "../core/rl/graph.ts";
 
 /** Mulberry32: uniform in [0, 1). */
 export function random(seed: number): () => number {

@@ -3,8 +3,9 @@
  */
 import type { Batch } from "../batch.ts";
 import { CohortError, nearest } from "../errors.ts";
+import { type Frozen, Graph } from "./graph.ts";
 import { ALL, type Level } from "./level.ts";
-import { type Frozen, Graph, type Vec } from "./vec.ts";
+import type { Vec } from "./vec.ts";
 
 /** Quantities of the current policy: an objective may be differentiated by them. */
 export const DIFFERENTIABLE = ["logp", "entropy", "value", "logits", "seq_logp"] as const;

@@ -8,9 +8,10 @@
  */
 import { CohortError } from "../errors.ts";
 import * as code from "../wasm/rl/opcodes.ts";
+import type { Graph } from "./graph.ts";
 import { ALL, type Edge, type Level } from "./level.ts";
 import { elementwise } from "./ops.ts";
-import type { Graph, Vec } from "./vec.ts";
+import type { Vec } from "./vec.ts";
 
 /** The vector whose values this one has. */
 const real = (v: Vec): Vec => (v.op === "stop" ? real(v.inputs[0]) : v);
