@@ -70,7 +70,11 @@ async function optionConfig(recipe) {
     const config = { recipe: "grpo", [key]: LISTS.has(key) ? [recipe.id] : recipe.id };
     try {
       const composed = await core.recipeOf(config);
-      if (slots.every((slot) => composed[slot] === recipe[slot])) return config;
+      if (!slots.every((slot) => composed[slot] === recipe[slot])) continue;
+      // Where names meet the system's default wins: the option's own is then to be said.
+      const values = core.resolveParams(composed);
+      const own = Object.entries(core.resolveParams(recipe)).filter(([name, value]) => values[name] !== value);
+      return own.length > 0 ? { ...config, params: Object.fromEntries(own) } : config;
     } catch (error) {
       if (error?.code !== "bad-config") throw error;
     }

@@ -159,6 +159,19 @@ test("configurations inside sentences and tables, and of every recipe page, mean
   expect(count).toBeGreaterThan(100);
 });
 
+test("typed blocks are typed against the declarations of the package", () => {
+  const folder = join(work, "types");
+  mkdirSync(folder);
+  const typed = guides.flatMap((page) => blocksOf(page).filter((b) => b.language === "ts" && !b.name.includes("/")));
+  expect(typed.length).toBeGreaterThan(0);
+  for (const { name, text } of typed) writeFileSync(join(folder, name), text);
+  writeFileSync(join(folder, "package.json"), '{"type": "module"}');
+  const options = { target: "es2022", module: "nodenext", strict: true, noEmit: true, skipLibCheck: true, types: [] };
+  const compilerOptions = { ...options, lib: ["es2024", "dom"] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions }));
+  spawn(process.execPath, [inRoot("node_modules/typescript/bin/tsc"), "-p", "."], folder);
+});
+
 test("links lead to files", () => {
   const dead = [...guides, ...recipePages, "FEATURES.md"].flatMap((page) => {
     const text = readFileSync(inRoot(page), "utf8").replace(/^```[\s\S]*?^```$/gm, "");
