@@ -48,11 +48,13 @@ for (const [browser, program] of [
     test("hooks and rewards run on the page; its signal stops the run; its reward's error comes through", async () => {
       const { value, complaints } = await stacks.inPage(browser, false, "hooks");
       expect(complaints).toEqual([]);
-      expect(value.events.slice(0, 4)).toEqual([
-        "task app: too few prompts to hold some out; evaluation uses those of training",
+      expect(value.events).toContain("task app: too few prompts to hold some out; evaluation uses those of training");
+      // The stop goes out before the rewards of step 3 do, so that this step is the last.
+      expect(value.events.filter((event) => /^(start|step)/.test(event))).toEqual([
         "start",
         "step 1: true",
         "step 2: true",
+        "step 3: true",
       ]);
       expect(value.events.slice(-2)).toEqual(["interrupted: true, early", "checkpoint"]);
       expect(value.error).toMatch(/^CohortError: .*no judge today/);
