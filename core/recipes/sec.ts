@@ -2,6 +2,7 @@ import { defineRecipe, flag, number } from "../recipe.ts";
 import { centred, keepSingles, zScore } from "../rl/baseline.ts";
 import type { Context } from "../rl/context.ts";
 import { exp } from "../rl/scalar.ts";
+import type { Vec } from "../rl/vec.ts";
 
 /** e^(q/tau) over its sum. */
 function boltzmann(q: readonly number[], tau: number): number[] {
@@ -11,11 +12,13 @@ function boltzmann(q: readonly number[], tau: number): number[] {
   return weight.map((w) => w / sum);
 }
 
+/** The category of each prompt; without the field all are one. */
+const categories = (c: Context): Vec => c.optional("category_of_group") ?? c.number(0, c.group);
+
 /** Values of the categories, 0 for one that the batch shows first. */
 function known(c: Context): number[] {
   const before = c.state["Q"] as number[];
-  const size = c
-    .field("category_of_group")
+  const size = categories(c)
     .values()
     .reduce((n, k) => Math.max(n, k + 1), before.length);
   return Array.from({ length: size }, (_, k) => before[k] ?? 0);
@@ -49,7 +52,7 @@ group of one keeps its raw reward.`,
   state: {
     init: () => ({ Q: [] }),
     update: (c, p) => {
-      const category = c.field("category_of_group").to(c.trajectory).values();
+      const category = categories(c).to(c.trajectory).values();
       const size = c.advantage.abs().to(c.trajectory).values();
       const before = known(c);
       const gain = before.map((_, k) => {

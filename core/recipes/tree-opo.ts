@@ -63,7 +63,8 @@ summaries. Building the tree, distillation and prefix ratios are left out.`,
   },
   fields: { prefix_path: "trajectory" },
   advantage: (c, p) => {
-    const paths = c.raw<string[]>("prefix_path");
+    // Rollouts without a prefix start at the root, whose value is the group's mean.
+    const paths = c.hasRaw("prefix_path") ? c.raw<string[]>("prefix_path") : Array.from(c.reward.values(), () => "");
     const reward = c.reward.values();
     const scale = (a: Vec): Vec => (p.scale_std ? zScore(a, c.group, { eps: 1e-6 }) : centred(a, c.group));
     const staged = (how: "expectation" | "optimistic" | "pessimistic"): Vec =>

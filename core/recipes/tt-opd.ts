@@ -34,13 +34,14 @@ moving copy is state, of the parameters that student_params_by_step lists.`,
     decay: number(0.995, "what the teacher keeps of itself at an update", { min: 0, max: 1 }),
     interval: integer(5, "updates of the student from one of the teacher to the next", { min: 1 }),
   },
-  fields: { student_params_by_step: "raw", logp_teacher: "token" },
+  fields: { length: "raw", student_params_by_step: "raw", logp_teacher: "token" },
   reward: (c, p) => {
     const correct = c.optional("correct") ?? c.optional("reward") ?? c.number(0, c.trajectory);
     const right = correct.gt(0);
     const end = right.where(p.rl_correct, p.rl_wrong);
     const start = right.where(p.r0_correct, p.r0_wrong);
-    const length = c.length;
+    // Lengths of a case stand without their tokens.
+    const length = c.hasRaw("length") ? c.lift(c.trajectory, c.raw<number[]>("length")) : c.length;
     const wave = length
       .mul(Math.PI / p.l_max)
       .cos()
