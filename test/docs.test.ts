@@ -172,6 +172,78 @@ test("typed blocks are typed against the declarations of the package", () => {
   spawn(process.execPath, [inRoot("node_modules/typescript/bin/tsc"), "-p", "."], folder);
 });
 
+describe("options.md: one name, several meanings", () => {
+  /** Outputs of the configuration's recipe, as a table cell writes it, on one small batch. */
+  async function outputs(config: Record<string, unknown>, batch: Record<string, unknown>): Promise<unknown> {
+    const text = readFileSync(inRoot("docs/options.md"), "utf8");
+    expect(text, "the table still has this cell").toContain(`\`${JSON.stringify(config)}\``);
+    const parsed = parseConfig(config);
+    return replayWith(await recipeOf(parsed), { system: "", case: "", params: parsed.params, batch });
+  }
+  const tokens = (rows: number[][], x: number) => rows.map((row) => row.map(() => x));
+
+  test("a group of one: 0, or its raw reward", async () => {
+    const batch = { group: [0], reward: [3], length: [1], mask: [[1]], logp: [[-1]], logp_old: [[-1]] };
+    expect(await outputs({ recipe: "grpo" }, batch)).toMatchObject({ advantage: [0] });
+    const { advantage } = (await outputs({ recipe: "grpo-adv" }, batch)) as { advantage: number[] };
+    expect(advantage[0]).toBeCloseTo(3, 4);
+  });
+
+  test("denominators: all tokens, tokens of a prompt, trajectories with or without those that are all masked", async () => {
+    const mask = [[1, 1, 1], [1], [0]];
+    const batch = { group: [0, 1, 1], length: [3, 1, 1], mask, advantage: [1, 0, 0], reward: [1, 0, 0] };
+    const rows = { logp: tokens(mask, -1), logp_old: tokens(mask, -1) };
+    const slopes = async (config: Record<string, unknown>) => {
+      const of = await recipeOf(parseConfig(config));
+      const given = { ...batch, ...rows };
+      const fixed: Recipe = { ...of, advantage: (c) => c.field("advantage") };
+      return (replayWith(fixed, { system: "", case: "", batch: given }) as { dlogp: number[][] }).dlogp[0][0];
+    };
+    expect(await slopes({ recipe: "grpo", aggregate: "token-mean" })).toBeCloseTo(-1 / 4, 12);
+    expect(await slopes({ recipe: "grpo", aggregate: "group-token-mean" })).toBeCloseTo(-1 / 6, 12);
+    expect(await slopes({ recipe: "grpo" })).toBeCloseTo(-1 / 9, 12);
+    expect(await slopes({ recipe: "grpo", aggregate: "seq-mean-token-mean" })).toBeCloseTo(-1 / 6, 12);
+  });
+
+  test("beyond the length limit: 1, or at most the factor", async () => {
+    const mask = [Array(600).fill(1)];
+    const batch = { group: [0], reward: [0], length: [600], mask, logp: tokens(mask, -1), logp_old: tokens(mask, -1) };
+    const limit = { max_len: 512, buffer: 128 };
+    const soft = await outputs({ recipe: "overlong-soft-punishment", params: limit }, batch);
+    expect(soft).toMatchObject({ reward_shaped: [-1] });
+    const capped = await outputs({ recipe: "overlong-penalty", params: { ...limit, factor: 0.5 } }, batch);
+    expect(capped).toMatchObject({ reward_shaped: [-0.5] });
+  });
+
+  test("a bad action with a large ratio: bounded by the dual clip, unbounded without", async () => {
+    const logp = [[-1], [-1]];
+    const batch = { group: [0, 0], reward: [1, 0], length: [1, 1], mask: [[1], [1]], logp, logp_old: [[-1], [-4]] };
+    const slope = async (config: Record<string, unknown>) =>
+      ((await outputs(config, batch)) as { dlogp: number[][] }).dlogp[1][0];
+    expect(await slope({ recipe: "dual-clip" })).toBe(0);
+    expect(await slope({ recipe: "two-sided-clip", params: { delta: 4 } })).toBe(0);
+    expect(await slope({ recipe: "grpo" })).toBeGreaterThan(5);
+  });
+});
+
+test("`cohort list` names every recipe once under a stage, and tells of one what its page tells", () => {
+  const list = (...args: string[]) => {
+    const { stdout } = spawnSync(process.execPath, [inRoot("dist/cli.js"), "list", ...args], { encoding: "utf8" });
+    return stdout;
+  };
+  const ids = list("--json")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line).id);
+  const overview = list();
+  expect(overview).toMatch(/^objective: /m);
+  for (const id of ids) expect(overview.match(new RegExp(`^${id} `, "gm")), id).toHaveLength(1);
+  const two = list("gspo", "pass-at-k");
+  expect(two).toMatch(/fills ratio, gate; the rest is plain GRPO's\n/);
+  expect(two).toMatch(/eps_std +0\.0001 +0 … ∞ +[^\n]+standard deviation/);
+  for (const part of [/fills outputs\n/, /source: /, /does not train/]) expect(two).toMatch(part);
+});
+
 test("links lead to files", () => {
   const dead = [...guides, ...recipePages, "FEATURES.md"].flatMap((page) => {
     const text = readFileSync(inRoot(page), "utf8").replace(/^```[\s\S]*?^```$/gm, "");
