@@ -29,7 +29,7 @@ export default defineDemo({
   async measure(arm, seed) {
     const task = bandit({ prompts: 50, answers: 16, seed, success: (q) => 0.02 + (0.03 * q) / 49 });
     const { recipe, params } = ARMS[arm];
-    const learner = new Learner({ ...task, recipe: await loadRecipe(recipe), params, learningRate: 25, seed });
+    const learner = new Learner({ ...task, recipe: await loadRecipe(recipe), params, learningRate: 1.5, seed });
     let [dead, moved] = [0, 0];
     for (let step = 0; step < 60; step++) {
       const { group, reward, steps } = learner.step(uniformly(draws(seed, step, 2), 50, 25, 8));

@@ -163,17 +163,20 @@ export interface LearnerOptions {
   params?: Record<string, unknown>;
   /** one number, or named ones (their sum is the reward) */
   reward(rollout: Rollout): number | Record<string, number>;
+  /** length of a typical step, in logits: gradients are divided by the running root mean square of their norm */
   learningRate: number;
   seed: number;
   epochs?: number;
   /** optimiser steps an epoch; groups stay whole */
   miniBatches?: number;
-  /** the norm that gradients are cut to; 0: none */
-  maxGradNorm?: number;
   /** log-probabilities under this policy become logp_ref */
   reference?: Tabular;
   /** Further fields of the batch, one number a rollout or a token. */
-  fields?(rollouts: readonly Rollout[], reward: Float64Array, state: State): Record<string, ArrayLike<number>>;
+  fields?(
+    rollouts: readonly Rollout[],
+    reward: Float64Array,
+    state: State,
+  ): Record<string, ArrayLike<number>> | undefined;
 }
 
 /** What a step did. */
@@ -187,20 +190,33 @@ export interface Taught {
   steps: {
     rollouts: number[];
     dlogp: Float64Array;
-    ratio: Float64Array;
+    /** of each token when it was drawn, and before this step, nats */
+    old: readonly number[];
+    logp: Float64Array;
     gradNorm: number;
     outputs: Record<string, unknown>;
   }[];
   metrics: Record<string, number>;
 }
 
-/** The trainer of tabular policies: prepare, objective, and plain gradient descent. */
+/** Of the running mean of squared gradient norms. */
+const NORM_DECAY = 0.9;
+/** Gradients are cut to this norm first, as by the trainer's default. */
+const MAX_NORM = 1;
+
+/**
+ * The trainer of tabular policies: prepare, objective, gradient descent. As with Adam, the scale that a recipe gives its
+ * loss does not matter: the gradient is divided by the running root mean square of its norm, but by one number for all
+ * logits, so that its direction stays.
+ */
 export class Learner {
   readonly options: LearnerOptions;
   readonly params: Record<string, unknown>;
   readonly policy: Tabular;
   state: State | undefined;
   steps = 0;
+  #norms = 0;
+  #weight = 0;
   /** Rollouts drawn so far. */
   drawn = 0;
 
@@ -213,6 +229,13 @@ export class Learner {
 
   /** Rollouts of the visits, under the current policy. */
   draw(visits: readonly Visit[]): { rollouts: Rollout[]; group: number[] } {
+    const made = this.preview(visits);
+    this.drawn += made.rollouts.length;
+    return made;
+  }
+
+  /** What `draw` will give for these visits, uncounted: a longer visit begins with the same rollouts. */
+  preview(visits: readonly Visit[]): { rollouts: Rollout[]; group: number[] } {
     const rollouts: Rollout[] = [];
     const group: number[] = [];
     visits.forEach(({ prompt, rollouts: n }, g) => {
@@ -221,7 +244,6 @@ export class Learner {
         group.push(g);
       }
     });
-    this.drawn += rollouts.length;
     return { rollouts, group };
   }
 
@@ -299,7 +321,7 @@ export class Learner {
 
   #optimise(taught: Taught, chosen: readonly number[], batch: Batch): void {
     const { policy } = this;
-    const { recipe, learningRate, maxGradNorm = 0 } = this.options;
+    const { recipe, learningRate } = this.options;
     const rollouts = chosen.map((i) => taught.rollouts[i]);
     const now = rollouts.map((r) => policy.score(r.prompt, r.tokens));
     const logp = Float64Array.from(now.flatMap((r) => r.logp));
@@ -311,13 +333,17 @@ export class Learner {
     let square = 0;
     for (let i = 0; i < gradient.length; i++) square += gradient[i] * gradient[i];
     const gradNorm = Math.sqrt(square);
-    const scale = learningRate * (maxGradNorm > 0 && gradNorm > maxGradNorm ? maxGradNorm / gradNorm : 1);
+    const cut = Math.min(1, MAX_NORM / (gradNorm || 1));
+    this.#norms = NORM_DECAY * this.#norms + (1 - NORM_DECAY) * square * cut * cut;
+    this.#weight = NORM_DECAY * this.#weight + (1 - NORM_DECAY);
+    const scale = square === 0 ? 0 : (learningRate * cut) / Math.sqrt(this.#norms / this.#weight);
     for (let i = 0; i < gradient.length; i++) policy.logits[i] -= scale * gradient[i];
     const old = rollouts.flatMap((r) => r.logp);
     taught.steps.push({
       rollouts: [...chosen],
       dlogp: result.dlogp,
-      ratio: logp.map((x, k) => exp(x - old[k])),
+      old,
+      logp,
       gradNorm,
       outputs: result.outputs,
     });
