@@ -91,22 +91,20 @@ so that 1.6 is in effect. GAE where the batch has values, else returns; whitened
     const keys = c.raw<string[][]>("search_keys");
     const scores = c.raw<string[]>("solution").map((text) => judge(text, target, keys, gold));
     const total = scores.map(({ f1, key, bad }) => (bad ? -1 : f1 + p.key_weight * key));
+    const steps = scores.map((score) => score.steps);
     c.output("reward_final", total);
     c.output(
       "answer_f1",
-      scores.map(({ f1 }) => f1),
-    );
-    c.output(
-      "step_scores",
-      scores.map(({ steps }) => steps),
-    );
-    c.output(
-      "step_reward",
-      scores.map(({ steps }) => steps.map((s) => p.step_scale * s)),
+      Array.from(scores, ({ f1 }) => f1),
     );
     c.output(
       "key_score",
-      scores.map(({ key }) => key),
+      Array.from(scores, ({ key }) => key),
+    );
+    c.output("step_scores", steps);
+    c.output(
+      "step_reward",
+      Array.from(steps, (row) => row.map((s) => p.step_scale * s)),
     );
     return c.lift(c.trajectory, total);
   },

@@ -1,5 +1,6 @@
 import { defineRecipe, none, number } from "../recipe.ts";
 import { seqMeanTokenSumNorm } from "../rl/aggregate.ts";
+import { keepSingles, leaveOneOut } from "../rl/baseline.ts";
 import type { Context } from "../rl/context.ts";
 import { listsOf } from "../rl/nested.ts";
 import { exp } from "../rl/scalar.ts";
@@ -27,29 +28,6 @@ function turnRewards(c: Context, p: Pay): number[][] {
       if (!correct[i][k]) return 0;
       const u = speed[i][k] < p.speedup_floor ? 0 : Math.min(speed[i][k], p.speedup_cap);
       return p.w_correct + p.w_speed * u + p.w_coverage * coverage[i][k];
-    }),
-  );
-}
-
-/** G − the mean of the others of the same prompt and turn; G itself where there are no others. */
-function leaveOneOut(
-  returns: readonly number[][],
-  valid: readonly boolean[][],
-  prompt: ArrayLike<unknown>,
-): number[][] {
-  const peers = new Map<string, number[]>();
-  const key = (i: number, k: number): string => JSON.stringify([prompt[i], k]);
-  returns.forEach((row, i) => {
-    row.forEach((g, k) => {
-      if (valid[i][k]) peers.set(key(i, k), [...(peers.get(key(i, k)) ?? []), g]);
-    });
-  });
-  return returns.map((row, i) =>
-    row.map((g, k) => {
-      const all = peers.get(key(i, k)) ?? [];
-      if (!valid[i][k] || all.length < 2) return valid[i][k] ? g : 0;
-      const mean = all.reduce((a, b) => a + b, 0) / all.length;
-      return ((g - mean) * all.length) / (all.length - 1);
     }),
   );
 }
@@ -94,18 +72,18 @@ right but lazy turn is kept: that draw, and running kernels, are the caller's. L
   },
   advantage: (c, p) => {
     if (!c.has("valid_turn")) return c.reward;
-    const reward = turnRewards(c, p);
-    const valid = flags(c, "valid_turn");
-    const returns = reward.map((row, i) => {
-      const sums = [...row];
-      for (let k = row.length - 1; k >= 0; k--) sums[k] = valid[i][k] ? row[k] + p.gamma * (sums[k + 1] ?? 0) : 0;
-      return sums;
-    });
+    const valid = c.field("valid_turn");
+    const step = c.has("turn") ? c.steps("valid_turn") : valid.level;
+    const reward = c.lift(step, turnRewards(c, p).flat());
+    const returns = reward.recur(c.trajectory, "backward", valid.mul(p.gamma));
+    const prompt = c.hasRaw("traj_group")
+      ? c.field("traj_group")
+      : c.lift(c.trajectory, c.trajectory.edge(c.group).index);
+    const place = valid.positionOver(c.trajectory);
+    const peers = c.keyed("turn of prompt", step, prompt.to(step).values(), place.values());
     c.output("reward_shaped", reward);
     c.output("returns", returns);
-    const prompt = c.hasRaw("traj_group") ? c.raw<unknown[]>("traj_group") : c.trajectory.edge(c.group).index;
-    const step = c.has("turn") ? c.steps("valid_turn") : c.levelOf("valid_turn");
-    const advantage = c.lift(step, leaveOneOut(returns, valid, prompt).flat());
+    const advantage = keepSingles(returns, peers, leaveOneOut(returns, peers, valid), valid);
     return c.has("turn") ? advantage.to(c.token) : advantage;
   },
   filter: (c, p) => {
