@@ -51,6 +51,8 @@ export interface TrainResult {
 export interface DeviceOptions {
   threads?: number | "auto";
   backend?: "auto" | "wasm" | "webgpu";
+  /** part of the WebGPU adapter's name */
+  adapter?: string;
   precision?: 12 | 24 | "fast";
 }
 

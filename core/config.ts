@@ -117,6 +117,7 @@ const keys = {
   seed: key(whole(0, 2 ** 32 - 1), 0, "everything random follows from it"),
   threads: key(v.union([choice("auto"), whole(1, 256)]), "auto", "worker threads; changes no number"),
   backend: key(choice("auto", "wasm", "webgpu"), "auto", "where the model runs"),
+  adapter: key(absent(text), null, "part of the WebGPU adapter's name; null: the first hardware adapter"),
   precision: key(choice(12, 24, "fast"), 12, "significant bits of matmul operands; fast: not exact"),
   lora: key(absent(record), null, "{rank, alpha, targetModules}: train adapters only"),
   reference: key(

@@ -42,6 +42,7 @@ const CHECKPOINTS = "checkpoints";
 
 /** Keys that may differ between a run and its continuation. */
 const FREE = new Set<string>([
+  "adapter",
   "backend",
   "checkpointEvery",
   "evalEvery",

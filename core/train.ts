@@ -595,6 +595,9 @@ export class Trainer {
     const b = new Uint32Array(got.buffer, got.byteOffset, got.length);
     for (let i = 0; i < a.length; i++) {
       if (a[i] === b[i]) continue;
+      // Fast kernels keep no bits: shapes choose tiles, tiles choose the order of sums.
+      if (this.config.precision === "fast" && Math.abs(want[i] - got[i]) < FAST_TOLERANCE * (1 + Math.abs(want[i])))
+        continue;
       const what = Number.isFinite(got[i]) ? "differs from" : "is not finite beside";
       throw new CohortError(
         Number.isFinite(got[i]) ? "not-exact" : "not-finite",
@@ -611,6 +614,9 @@ export class Trainer {
     this.#reference?.close();
   }
 }
+
+/** How far, relative above 1 nat, log-probabilities of two passes may lie apart under `precision: "fast"` (f16 operands). */
+const FAST_TOLERANCE = 0.05;
 
 function referenceKind(config: TrainConfig, recipe: Recipe, reads: ReadonlySet<string>) {
   const needed = reads.has("logp_ref");

@@ -10,7 +10,7 @@ import { type AppTask, builtInTask, type HostEngine, makeEngine } from "./engine
 import { type Endpoint, join } from "./port.ts";
 import { indexedDbStorage } from "./storage-indexeddb.ts";
 import { hasOpfs, opfsStorage } from "./storage-opfs.ts";
-import { openWebGpu } from "./web-gpu.ts";
+import { hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
 import { spawnWebThread, threadsRefused } from "./web-threads.ts";
 
 async function openStorage(kind: StorageKind, root: string): Promise<{ storage: Storage; kind: StorageKind }> {
@@ -57,6 +57,7 @@ const offers: WorkerOffers = {
       ...(refused ? { noThreads: refused } : { spawn: spawnWebThread }),
       cores: navigator.hardwareConcurrency ?? 1,
       openGpu: openWebGpu,
+      likelyGpu: hasHardwareGpu,
     });
     const found = await openStorage(options.storage, options.root);
     storage = found.storage;

@@ -12,7 +12,7 @@ import { taskSource } from "./cli/task-source.ts";
 import { openDevice } from "./device.ts";
 import { type HostEngine, makeEngine } from "./engine.ts";
 import { nodeStorage } from "./storage.ts";
-import { openWebGpu } from "./web-gpu.ts";
+import { hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
 import { spawnWebThread } from "./web-threads.ts";
 
 export type { AppTask, HostEngine } from "./engine.ts";
@@ -40,6 +40,7 @@ export async function createEngine(options: DeviceOptions = {}): Promise<HostEng
       spawn: spawnWebThread,
       cores: navigator.hardwareConcurrency,
       openGpu: openWebGpu,
+      likelyGpu: hasHardwareGpu,
     })),
     storage,
     clock: () => performance.now(),

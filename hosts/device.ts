@@ -15,8 +15,19 @@ export interface Reach {
   cores: number;
   /** why no thread can be started, and what to do: for the message where threads are asked for */
   noThreads?: [reason: string, remedy: string];
-  /** Opens a WebGPU device; throws a CohortError where there is none. Called only where WebGPU is asked for. */
-  openGpu?(): Promise<Device & { close(): void }>;
+  /** Opens a WebGPU device; throws a CohortError where there is none. */
+  openGpu?(options: GpuChoice): Promise<Device & { close(): void }>;
+  /** Whether a hardware adapter is likely enough for `auto` to look for one: asking can be slow and noisy. */
+  likelyGpu?(): Promise<boolean>;
+  /** What every adapter is called and whether it keeps the bits: for `doctor`. */
+  examine?(): Promise<DoctorResult["adapters"]>;
+}
+
+export interface GpuChoice {
+  /** part of the adapter's name; absent: the first hardware adapter */
+  adapter?: string;
+  /** kernels with tolerances in place of bits */
+  fast?: boolean;
 }
 
 export interface Opened {
@@ -37,49 +48,90 @@ export async function openCpu(options: DeviceOptions, reach: Reach): Promise<Cpu
   return CpuDevice.create(threads, { spawn: reach.spawn });
 }
 
-/** @throws CohortError where what is asked for is not there; `auto` takes WASM, the standard. */
+/**
+ * `auto` takes a hardware adapter that passes the probe, else WASM; software adapters only where they are named.
+ * @throws CohortError where what is asked for is not there, or does not keep the bits
+ */
 export async function openDevice(options: DeviceOptions, reach: Reach): Promise<Opened> {
-  if (options.precision === "fast" && options.backend !== "webgpu") {
-    throw new CohortError("bad-config", 'precision "fast" needs a GPU', "use 12 or 24");
-  }
-  if (options.backend === "webgpu") {
+  const fast = options.precision === "fast";
+  const { backend = "auto" } = options;
+  let why = "it was asked for";
+  if (backend === "webgpu" || (backend === "auto" && (fast || options.adapter))) {
     if (!reach.openGpu) throw new CohortError("device", "backend webgpu: this host has none", "use backend wasm");
-    const device = await reach.openGpu();
-    const found = await probe(device);
-    if (!found.exact) {
-      const { name } = device;
-      device.close();
-      throw new CohortError(
-        "not-exact",
-        `backend webgpu: ${name} breaks the exactness rules in ${found.failed.join(", ")}`,
-        "use backend wasm; `cohort conformance --backend webgpu` shows the cases",
-      );
-    }
-    const numeric = await CpuDevice.create(1);
-    return {
-      device,
-      numeric,
-      threads: 1,
-      doctor: async () => ({ adapters: [{ name: device.name, exact: true, failed: [] }], auto: "wasm" }),
-      close() {
-        device.close();
-        numeric.close();
-      },
-    };
+    const device = await reach.openGpu({ adapter: options.adapter, fast });
+    if (!fast) await assertExact(device);
+    return withGpu(device, reach, why);
+  }
+  if (fast) throw new CohortError("bad-config", 'precision "fast" needs a GPU', "use 12 or 24, or backend webgpu");
+  if (backend === "auto") {
+    const tried = await tryGpu(reach);
+    if (typeof tried !== "string") return withGpu(tried, reach, "a hardware adapter that keeps the bits");
+    why = tried;
   }
   const device = await openCpu(options, reach);
   return {
     device,
     numeric: device,
     threads: device.threads,
-    doctor: async () => ({
-      adapters: [{ name: device.name, exact: true, failed: [] }],
-      auto: "wasm",
-      notes: {
-        threads: device.threads,
-        "relaxed SIMD": hasRelaxedSimd() ? "yes" : "no (plain SIMD; the bits are the same)",
-      },
-    }),
+    doctor: () => doctor(device.name, "wasm", why, reach, { threads: device.threads }),
     close: () => device.close(),
+  };
+}
+
+/** A hardware adapter that passes the probe, or why there is none. */
+async function tryGpu(reach: Reach): Promise<(Device & { close(): void }) | string> {
+  if (!reach.openGpu || !(await reach.likelyGpu?.())) return "there is no hardware adapter";
+  try {
+    const device = await reach.openGpu({});
+    const { exact, failed } = await probe(device);
+    if (exact) return device;
+    device.close();
+    return `${device.name} breaks the exactness rules in ${failed.join(", ")}`;
+  } catch (error) {
+    return error instanceof Error ? error.message.split(" — ")[0] : String(error);
+  }
+}
+
+async function assertExact(device: Device & { close(): void }): Promise<void> {
+  const found = await probe(device);
+  if (found.exact) return;
+  const { name } = device;
+  device.close();
+  throw new CohortError(
+    "not-exact",
+    `backend webgpu: ${name} breaks the exactness rules in ${found.failed.join(", ")}`,
+    'use backend wasm, or precision "fast"; `cohort conformance --backend webgpu` shows the cases',
+  );
+}
+
+async function withGpu(device: Device & { close(): void }, reach: Reach, why: string): Promise<Opened> {
+  const numeric = await CpuDevice.create(1);
+  return {
+    device,
+    numeric,
+    threads: 1,
+    doctor: () => doctor(numeric.name, "webgpu", why, reach, {}),
+    close() {
+      device.close();
+      numeric.close();
+    },
+  };
+}
+
+async function doctor(
+  wasm: string,
+  auto: string,
+  why: string,
+  reach: Reach,
+  notes: Record<string, number>,
+): Promise<DoctorResult> {
+  return {
+    adapters: [{ name: wasm, exact: true, failed: [] }, ...((await reach.examine?.()) ?? [])],
+    auto,
+    notes: {
+      because: why,
+      ...notes,
+      "relaxed SIMD": hasRelaxedSimd() ? "yes" : "no (plain SIMD; the bits are the same)",
+    },
   };
 }

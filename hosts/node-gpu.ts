@@ -4,6 +4,7 @@
  */
 import { CohortError } from "../core/errors.ts";
 import { type ProbeResult, probe } from "../core/probe.ts";
+import type { GpuChoice } from "./device.ts";
 import { adapterName, GpuDevice } from "./gpu.ts";
 import { isSoftwareName } from "./quirks.ts";
 
@@ -73,10 +74,10 @@ export async function examine(): Promise<({ name: string; software: boolean } & 
 
 /**
  * A device on an adapter of this machine.
- * @param wanted part of the adapter's name; default: the first hardware adapter
+ * @param choice part of the adapter's name (default: the first hardware adapter); fast kernels
  * @throws CohortError where there is none that fits
  */
-export async function openGpu(wanted?: string): Promise<GpuDevice> {
+export async function openGpu({ adapter: wanted, fast = false }: GpuChoice = {}): Promise<GpuDevice> {
   const all = await adapters();
   const found = all.find((f) => (wanted ? f.name.toLowerCase().includes(wanted.toLowerCase()) : !f.software));
   if (!found) {
@@ -87,5 +88,5 @@ export async function openGpu(wanted?: string): Promise<GpuDevice> {
       "use --backend wasm, or name a software adapter with --adapter",
     );
   }
-  return GpuDevice.create(found.adapter);
+  return GpuDevice.create(found.adapter, { fast });
 }

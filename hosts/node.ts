@@ -1,4 +1,5 @@
 /** @file The engine on Node: WASM on worker threads, files on disk. */
+import { existsSync, readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { DeviceOptions } from "../core/api.ts";
 import { taskSource } from "./cli/task-source.ts";
@@ -18,8 +19,24 @@ const reach = (): Reach => ({
   spawn: spawnThread,
   cores: availableParallelism(),
   // Loaded where it is asked for: the package webgpu is optional.
-  openGpu: async () => (await import("./node-gpu.ts")).openGpu(),
+  openGpu: async (choice) => (await import("./node-gpu.ts")).openGpu(choice),
+  likelyGpu,
+  examine: async () => {
+    try {
+      return await (await import("./node-gpu.ts")).examine();
+    } catch {
+      // The package webgpu is not installed.
+      return [];
+    }
+  },
 });
+
+/** Dawn takes a tenth of a second to look for adapters and complains where there are none: look for a driver's node first. */
+async function likelyGpu(): Promise<boolean> {
+  if (process.platform !== "linux") return true;
+  if (existsSync("/dev/nvidia0")) return true;
+  return existsSync("/dev/dri") && readdirSync("/dev/dri").some((name) => name.startsWith("renderD"));
+}
 
 /** A WASM device on every core (up to 8) or as many threads as asked for. */
 export function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {

@@ -1,12 +1,14 @@
 /** @file WebGPU where the global `navigator` has it: browsers, their workers, and Deno. */
 import { CohortError } from "../core/errors.ts";
-import { GpuDevice } from "./gpu.ts";
+import type { GpuChoice } from "./device.ts";
+import { adapterName, GpuDevice } from "./gpu.ts";
+import { isSoftwareName } from "./quirks.ts";
 
 /**
  * A device on the default adapter; a software adapter where there is no other.
  * @throws CohortError where the browser has no WebGPU, or no adapter
  */
-export async function openWebGpu(): Promise<GpuDevice> {
+export async function openWebGpu({ adapter: wanted, fast = false }: GpuChoice = {}): Promise<GpuDevice> {
   const { gpu } = globalThis.navigator ?? {};
   if (!gpu) {
     const deno = "Deno" in globalThis;
@@ -22,5 +24,15 @@ export async function openWebGpu(): Promise<GpuDevice> {
   if (!adapter) {
     throw new CohortError("device", "backend webgpu: this machine has no adapter for it", "use backend wasm");
   }
-  return GpuDevice.create(adapter);
+  const name = adapterName(adapter);
+  if (wanted && !name.toLowerCase().includes(wanted.toLowerCase())) {
+    throw new CohortError("device", `webgpu: the adapter here is "${name}", not "${wanted}"`, "leave --adapter out");
+  }
+  return GpuDevice.create(adapter, { fast });
+}
+
+/** Whether there is an adapter that is no software. */
+export async function hasHardwareGpu(): Promise<boolean> {
+  const adapter = await globalThis.navigator?.gpu?.requestAdapter().catch(() => null);
+  return !!adapter && !adapter.info.isFallbackAdapter && !isSoftwareName(adapterName(adapter));
 }

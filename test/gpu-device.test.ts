@@ -107,7 +107,7 @@ describe.skipIf(skip)(`WebGPU device${skip ? ` (skipped: ${skip})` : ""}`, () =>
       exact: true,
       failed: [],
     });
-    await expect(openGpu("no such adapter")).rejects.toThrow(/there is: .*swiftshader/i);
+    await expect(openGpu({ adapter: "no such adapter" })).rejects.toThrow(/there is: .*swiftshader/i);
     await expect(openGpu()).rejects.toThrow(/no hardware adapter/);
   });
 

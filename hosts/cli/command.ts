@@ -2,6 +2,7 @@
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { DeviceOptions, Engine } from "../../core/api.ts";
+import type { TrainConfig } from "../../core/config.ts";
 import { CohortError, nearest } from "../../core/errors.ts";
 import { readText, type Storage } from "../../core/host.ts";
 import type { ReportRecipe } from "../../core/report.ts";
@@ -115,15 +116,17 @@ export function textOption(args: Arguments, name: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
-/** --threads, --backend, --precision. */
+/** --threads, --backend, --adapter, --precision. */
 export const deviceOptions = {
   threads: { type: "string" },
   backend: { type: "string" },
+  adapter: { type: "string" },
   precision: { type: "string" },
 } as const;
 
 export const deviceHelp = `  --threads N          worker threads (default: all cores; changes no number)
   --backend NAME       auto, wasm or webgpu
+  --adapter NAME       the WebGPU adapter with this in its name
   --precision P        12, 24 or fast: significant bits of matmul operands`;
 
 export function readDeviceOptions(args: Arguments): DeviceOptions {
@@ -137,11 +140,18 @@ export function readDeviceOptions(args: Arguments): DeviceOptions {
   };
   const precision = pick("precision", ["12", "24", "fast"]);
   const backend = pick("backend", ["auto", "wasm", "webgpu"]);
+  const adapter = textOption(args, "adapter");
   return {
     ...(threads !== undefined && { threads }),
     ...(backend !== undefined && { backend }),
+    ...(adapter !== undefined && { adapter }),
     ...(precision !== undefined && { precision: precision === "fast" ? precision : (Number(precision) as 12 | 24) }),
   };
+}
+
+/** What a configuration says of the device. */
+export function deviceOf({ threads, backend, adapter, precision }: TrainConfig): DeviceOptions {
+  return { threads, backend, precision, ...(adapter !== null && { adapter }) };
 }
 
 /** A JSON file; malformed JSON is reported with its place. */

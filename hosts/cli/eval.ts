@@ -8,6 +8,7 @@ import {
   type Arguments,
   type Command,
   deviceHelp,
+  deviceOf,
   deviceOptions,
   folderOf,
   type Io,
@@ -56,7 +57,7 @@ async function run(args: Arguments, io: Io): Promise<number> {
       throw new CohortError("bad-input", `eval: ${path} has no checkpoint`, "train further, or give --checkpoint DIR");
     }
   }
-  const engine = await io.engine({ threads: config.threads, backend: config.backend, precision: config.precision });
+  const engine = await io.engine(deviceOf(config));
   try {
     const result = await engine.evaluate(config, {
       ...(checkpoint && { checkpoint }),

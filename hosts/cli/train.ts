@@ -13,6 +13,7 @@ import {
   type Arguments,
   type Command,
   deviceHelp,
+  deviceOf,
   deviceOptions,
   folderOf,
   type Io,
@@ -98,7 +99,7 @@ async function run(args: Arguments, io: Io): Promise<number> {
   const json = args.values.json === true;
   const config = await readConfig(args, io);
   const recipe = await io.recipe(config.recipe);
-  const engine = await io.engine({ threads: config.threads, backend: config.backend, precision: config.precision });
+  const engine = await io.engine(deviceOf(config));
   const status = new Status(io);
   const stop = new AbortController();
   const note = (text: string) => (json ? io.err(`cohort: ${text}\n`) : status.line(text));
