@@ -4,13 +4,13 @@ import { defineDemo } from "./lib/demo.ts";
 import { draws, Learner } from "./lib/tabular.ts";
 import { baselineBetween, between, higher, noWorse } from "./lib/verdict.ts";
 
-const [PROMPTS, BATCH, G, STEPS] = [40, 16, 8, 80];
+const [PROMPTS, BATCH, G, STEPS] = [40, 16, 8, 400];
 
 export default defineDemo({
   id: "hpt",
   claim:
     "Learning failed prompts from demonstrations and the others from rollouts moves prompts that RL cannot, its SFT share falls by itself, and it ends no worse than SFT and then RL.",
-  task: "Tabular policy, 40 prompts of 32 answers with a demonstration each, half first solved 1 in 10 000, half 30 %; 80 steps of 16 prompts × 8 rollouts. Answers are one token long, and so is the padded length that divides hpt's sum over rollouts.",
+  task: "Tabular policy, 40 prompts of 32 answers with a demonstration each, half first solved 1 in 10 000, half 30 %; 400 steps of 16 prompts × 8 rollouts. Answers are one token long, and so is the padded length that divides hpt's sum over rollouts.",
   baseline: "grpo",
   system: "hpt",
   others: ["sft", "sft then grpo"],

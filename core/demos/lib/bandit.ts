@@ -83,3 +83,21 @@ export function flatGroups(group: readonly number[], reward: ArrayLike<number>):
   });
   return flat;
 }
+
+/** A Gamma(shape, 1) number, shape ≥ 1 (Marsaglia and Tsang, "A simple method for generating gamma variables", 2000). */
+function gammaDraw(random: Stream, shape: number): number {
+  const d = shape - 1 / 3;
+  const c = 1 / Math.sqrt(9 * d);
+  for (;;) {
+    const x = normal(random);
+    const v = (1 + c * x) * (1 + c * x) * (1 + c * x);
+    if (v <= 0) continue;
+    if (log(1 - random.uniform()) < 0.5 * x * x + d - d * v + d * log(v)) return d * v;
+  }
+}
+
+/** A Beta(a, b) number, a and b at least 1. */
+export function betaDraw(random: Stream, a: number, b: number): number {
+  const [x, y] = [gammaDraw(random, a), gammaDraw(random, b)];
+  return x / (x + y);
+}

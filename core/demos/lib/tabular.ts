@@ -311,12 +311,19 @@ export class Learner {
       ...fields?.(rollouts, reward, this.state ?? {}),
       ...more,
     };
+    // Batch.from knows no field of one number a group: those go in afterwards.
+    const isOfGroups = (name: string) => this.options.recipe.fields?.[name] === "group";
+    const all = Object.fromEntries(Object.entries(own).filter(([name]) => !isOfGroups(name)));
     // Answers of single tokens: a count does not tell tokens from trajectories.
-    const perRollout = new Set(["reward", "score", "anchor", "demo", "correct", "truncated"]);
+    const perRollout = new Set(["prompt", "reward", "advantage", "score", "anchor", "demo", "correct", "truncated"]);
     const shapes = Object.fromEntries(
-      Object.keys(own).map((name) => [name, perRollout.has(name) ? ("trajectory" as const) : ("token" as const)]),
+      Object.keys(all).map((name) => [name, perRollout.has(name) ? ("trajectory" as const) : ("token" as const)]),
     );
-    return Batch.from({ lengths, group, fields: own, shapes, raw, ...(names.length > 0 && { rewards }) });
+    const batch = Batch.from({ lengths, group, fields: all, shapes, raw, ...(names.length > 0 && { rewards }) });
+    const ofGroups = Object.entries(own).filter(([name]) => isOfGroups(name));
+    return batch.with(
+      Object.fromEntries(ofGroups.map(([name, x]) => [name, { level: batch.group, data: Float64Array.from(x) }])),
+    );
   }
 
   #optimise(taught: Taught, chosen: readonly number[], batch: Batch): void {
