@@ -175,7 +175,6 @@ const SUPPLIED = new Set([
   "length",
   "reward",
   "rewards",
-  "reward_token",
   "mask",
   "logp",
   "logp_old",
@@ -195,7 +194,6 @@ function fieldsRead(recipe: Recipe, params: Params): Set<string> {
     group: [0, 0, 1, 1],
     fields: {
       reward: [1, 0, 0, 1],
-      reward_token: new Float64Array(tokens),
       mask: new Float64Array(tokens).fill(1),
       logp: new Float64Array(tokens).fill(-1),
       logp_old: new Float64Array(tokens).fill(-1),
@@ -497,13 +495,6 @@ export class Trainer {
       entropy: concat(chosen.map((c) => c.entropy)),
       tokens: concat(chosen.map((c) => c.ids)),
     };
-    const perToken = new Float64Array(n);
-    let at = 0;
-    chosen.forEach((c, k) => {
-      at += c.ids.length;
-      perToken[at - 1] = given.total[used[k]];
-    });
-    fields.reward_token = perToken;
     if (given.logpRef) fields.logp_ref = given.logpRef;
     const renamed = new Map<number, number>();
     const group = chosen.map(({ prompt }) => {
@@ -512,7 +503,7 @@ export class Trainer {
     });
     const shapes: Record<string, "token" | "trajectory"> = {};
     for (const name of ["reward", "truncated", "correct"]) shapes[name] = "trajectory";
-    for (const name of ["mask", "logp_old", "logp_rollout", "entropy", "tokens", "reward_token", "logp_ref"]) {
+    for (const name of ["mask", "logp_old", "logp_rollout", "entropy", "tokens", "logp_ref"]) {
       shapes[name] = "token";
     }
     const rewards = Object.fromEntries(

@@ -13,11 +13,13 @@ const sources = (folder: string): string[] =>
 
 /** Code without comments and strings' contents, so that prose may name what code may not. */
 function code(file: string): string {
-  return readFileSync(file, "utf8")
-    .replace(/\/\*[\s\S]*?\*\//g, "")
-    .replace(/(^|[^:])\/\/.*$/gm, "$1")
-    // A power of two written out is exact in every engine.
-    .replace(/\b2 \*\* -?\d+/g, "0");
+  return (
+    readFileSync(file, "utf8")
+      .replace(/\/\*[\s\S]*?\*\//g, "")
+      .replace(/(^|[^:])\/\/.*$/gm, "$1")
+      // A power of two written out is exact in every engine.
+      .replace(/\b2 \*\* -?\d+/g, "0")
+  );
 }
 
 function imports(file: string): string[] {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { Batch } from "../core/batch.ts";
 import { recipeOf } from "../core/composition.ts";
 import { parseConfig } from "../core/config.ts";
-import { objective, prepare, resolveParams } from "../core/recipe.ts";
+import { loadRecipe, objective, prepare, resolveParams } from "../core/recipe.ts";
 
 const batch = Batch.from({
   lengths: [3, 2, 2, 4],
@@ -63,4 +63,10 @@ test("what does not go together is refused with the reason", async () => {
   await refused({ recipe: "sft", kl: "k3" }).toThrow(/loss of its own/);
   await refused({ recipe: "kl-k3", kl: "k3" }).toThrow(/is an option, not a system/);
   expect(() => parseConfig({ recipe: "grpo", filter: "dynamic-sampling" })).toThrow(/filter is "dynamic-sampling"/);
+});
+
+test("a KL term that is put in acts with its own coefficient, not the 0 that switched the system's off", async () => {
+  const recipe = await recipeOf(parseConfig({ recipe: "grpo", kl: "k2" }));
+  expect(resolveParams(recipe)["beta"]).toBe(resolveParams(await loadRecipe("kl-k2"))["beta"]);
+  expect(resolveParams(recipe)["beta"]).toBeGreaterThan(0);
 });

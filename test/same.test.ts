@@ -115,6 +115,14 @@ for (const [name, change] of Object.entries(variants)) {
   });
 }
 
+test("a penalty inside the token reward reaches the weights", async () => {
+  const plain = await run({ recipe: "reinforce-plus-plus", params: { beta: 0 } });
+  const penalised = await run({ recipe: "reinforce-plus-plus", params: { beta: 5 }, epochsPerBatch: 2 });
+  const same = await run({ recipe: "reinforce-plus-plus", params: { beta: 0 }, epochsPerBatch: 2 });
+  expect(penalised.result.digest).not.toBe(same.result.digest);
+  expect(plain.result.digest).not.toBe(same.result.digest);
+});
+
 test("a different seed gives another run", async () => {
   expect((await run({ seed: 4 })).result.digest).not.toBe((await run({})).result.digest);
 });

@@ -57,7 +57,8 @@ export function compose(base: Recipe, parts: Parts): Recipe {
       result = {
         ...result,
         id: `${result.id}+${lender.id}`,
-        params: { ...lender.params, ...result.params },
+        // A KL term is asked for to act: its own coefficient stands, not the 0 that switched the base's off.
+        params: slot === "kl" ? { ...result.params, ...lender.params } : { ...lender.params, ...result.params },
         fields: { ...lender.fields, ...result.fields },
         state: result.state ?? lender.state,
       };

@@ -1,5 +1,5 @@
 import { defineRecipe, number } from "../recipe.ts";
-import { implicitReward, pairMean, pairs } from "../rl/preference.ts";
+import { implicitReward, NEEDS_PAIRS, pairMean, pairs } from "../rl/preference.ts";
 
 export default defineRecipe({
   id: "dpo",
@@ -12,6 +12,7 @@ export default defineRecipe({
 the log-ratio to the reference summed over the trained tokens, and the loss is the logistic one of its difference.`,
   formula: "loss = mean over pairs of −ln σ(beta·(h_w − h_l)), h = Σ_t (lp − lp_ref)",
   params: { beta: number(0.1, "strength of the pull to the reference", { min: 0 }) },
+  trains: NEEDS_PAIRS,
   loss: (c, p) => {
     const { chosen, rejected } = pairs(c);
     const h = implicitReward(c);

@@ -1,6 +1,6 @@
 import { defineRecipe, number } from "../recipe.ts";
 import { tokenMean } from "../rl/aggregate.ts";
-import { divergence } from "../rl/distill.ts";
+import { divergence, NEEDS_TEACHER_ROWS } from "../rl/distill.ts";
 import { logSoftmax } from "../rl/entropy.ts";
 
 export default defineRecipe({
@@ -17,6 +17,7 @@ Jensen–Shannon divergence between both, mean over trained tokens. Not multipli
     beta: number(0.5, "share of the teacher in the mixture", { min: 0.001, max: 0.999 }),
     temperature: number(0.9, "divides both logits", { min: 0.01 }),
   },
+  trains: NEEDS_TEACHER_ROWS,
   loss: (c, p) => {
     const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z).div(p.temperature), c.token));
     return tokenMean(c, divergence(student, teacher, p.beta).sumOver(c.token));

@@ -21,8 +21,8 @@ function bands(image: Grey): number[][] {
   return out;
 }
 
-const C1 = (0.01 * 255) ** 2;
-const C2 = (0.03 * 255) ** 2;
+const C1 = 0.01 * 255 * (0.01 * 255);
+const C2 = 0.03 * 255 * (0.03 * 255);
 
 /** One structural similarity over a whole band, in [0, 1]: population variances, covariance with divisor n − 1. */
 function globalSimilarity(a: readonly number[], b: readonly number[]): number {
