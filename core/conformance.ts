@@ -147,6 +147,7 @@ function* matmuls(): Generator<ConformanceCase> {
     [32, 32, 16],
     [33, 37, 65],
     [7, 70, 257],
+    [261, 250, 19],
   ];
   for (const [m, n, k] of shapes) {
     for (const precision of [12, 24]) {

@@ -49,7 +49,6 @@ const elements = {
 
 /** Dispatches of one workgroup a row, chunk or tile. */
 const groups = {
-  matmul: (d) => up(d.m, 32) * up(d.n, 32),
   sumsq: (d) => up(d.n, 4096),
   // Each invocation takes some 16 elements, so that few of them meet at the two sums.
   digest: (d) => Math.min(4096, up(d.n, 1024)),
@@ -82,7 +81,17 @@ export function planOf(name: KernelName, labels: readonly string[], { words, dim
   if (name in elements) return one(up(elements[name as keyof typeof elements](dims), 64));
   if (name === "matmul") {
     const split = dims.precision === 24;
-    return one(groups.matmul(dims), { SPLIT: split, REST: split ? 128 : 1 });
+    // Where a larger tile would leave most of itself empty, or few workgroups, the smaller one.
+    const large = dims.m > 32 && dims.n > 32 && up(dims.m, 64) * up(dims.n, 64) >= 16;
+    const width = large ? 16 : 8;
+    const staged = 16 * width;
+    return one(up(dims.m, 4 * width) * up(dims.n, 4 * width), {
+      SPLIT: split,
+      LARGE: large,
+      GROUPS: width,
+      STAGED: staged,
+      REST: split ? staged : 1,
+    });
   }
   if (name in groups) return one(groups[name as keyof typeof groups](dims));
   const { sequences, heads, kvHeads, dim } = dims;
