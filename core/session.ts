@@ -106,6 +106,38 @@ export class Session {
     return { ...join(parts), offsets };
   }
 
+  /** The score head's number at the last id of each sequence. */
+  async rewards(sequences: readonly Sequence[], options: { microBatches?: number } = {}): Promise<Float32Array> {
+    const parts: Float32Array[] = [];
+    for (const packed of this.#pieces(throughLast(sequences), options.microBatches ?? 1)) {
+      parts.push(await this.model.readout(packed));
+    }
+    return Float32Array.from(parts.flatMap((part) => [...part]));
+  }
+
+  /**
+   * Adds the gradient of Σ dreward·reward over the sequences; micro-batches change no bit of it.
+   * @returns the rewards that the forward pass gave
+   */
+  async forwardBackwardRewards(
+    sequences: readonly Sequence[],
+    dreward: ArrayLike<number>,
+    options: { microBatches?: number } = {},
+  ): Promise<Float32Array> {
+    const derivative = Float32Array.from(dreward);
+    const packs = this.#pieces(throughLast(sequences), options.microBatches ?? 1);
+    this.model.beginStep(packs);
+    const rewards = new Float32Array(derivative.length);
+    let at = 0;
+    for (const packed of packs) {
+      const to = at + packed.rows.length;
+      rewards.set(await this.model.readout(packed, derivative.subarray(at, to)), at);
+      at = to;
+    }
+    this.model.endStep();
+    return rewards;
+  }
+
   /**
    * One AdamW step on the gradients of the last `forwardBackward`.
    * @param total optimiser steps of the whole run, for the schedule
@@ -207,6 +239,10 @@ export class Session {
     return pieces;
   }
 }
+
+/** A pass computes all ids but the last: with one more, which nothing reads, the last position is the last id's. */
+const throughLast = (sequences: readonly Sequence[]): Sequence[] =>
+  sequences.map(({ ids }) => ({ ids: [...Array.from(ids), 0], from: ids.length }));
 
 function offsetsOf(sequences: readonly Sequence[]): Uint32Array {
   const offsets = new Uint32Array(sequences.length + 1);

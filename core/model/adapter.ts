@@ -62,7 +62,7 @@ export function loraTargets(config: ModelConfig, lora: LoraConfig): LoraTarget[]
   if (!Number.isInteger(lora.rank) || lora.rank < 1) throw bad(`rank is ${lora.rank}`, "give a whole number from 1");
   if (!(lora.alpha > 0 && lora.alpha < 1e30)) throw bad(`alpha is ${lora.alpha}`, "give a number above 0");
   const linear: LoraTarget[] = parameterShapes(config)
-    .filter(({ name, kind }) => kind === "linear" && name !== "lm_head.weight")
+    .filter(({ name, kind }) => kind === "linear" && name !== "lm_head.weight" && name !== "score.weight")
     .map(({ name, shape }) => ({ module: name.replace(/\.weight$/, ""), in: shape[1], out: shape[0] }));
   if (lora.targetModules === "all-linear") return linear;
 

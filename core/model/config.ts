@@ -45,6 +45,8 @@ export interface ModelConfig {
   readonly mlpBias: boolean;
   /** RMSNorm of each head's queries and keys, before RoPE. */
   readonly qkNorm: boolean;
+  /** One number a sequence in place of logits: a reward model (Hugging Face's …ForSequenceClassification, one label). */
+  readonly scoreHead?: true;
   readonly bosId?: number;
   /** Every id that ends a generation. */
   readonly eosIds: readonly number[];
@@ -58,6 +60,7 @@ const classNames: Readonly<Record<Architecture, string>> = {
   qwen2: "Qwen2ForCausalLM",
   qwen3: "Qwen3ForCausalLM",
 };
+const scoreName = (name: string) => name.replace("ForCausalLM", "ForSequenceClassification");
 const supported = "LlamaForCausalLM (with SmolLM2), Qwen2ForCausalLM (with Qwen2.5), Qwen3ForCausalLM";
 
 type Json = Record<string, unknown>;
@@ -161,6 +164,7 @@ export function parseModelConfig(json: Json, where = "config.json"): ModelConfig
     attentionOutputBias: attention && architecture !== "qwen2",
     mlpBias: llama && read.flag("mlp_bias", false),
     qkNorm: architecture === "qwen3",
+    ...(isScoreModel(json) && { scoreHead: true as const }),
     ...(bosIds.length > 0 && { bosId: bosIds[0] }),
     eosIds: read.ids("eos_token_id"),
     ...(padIds.length > 0 && { padId: padIds[0] }),
@@ -177,11 +181,15 @@ export function parseModelConfig(json: Json, where = "config.json"): ModelConfig
   return config;
 }
 
+const isScoreModel = (json: Json) =>
+  Array.isArray(json.architectures) && String(json.architectures[0]).endsWith("ForSequenceClassification");
+
 function architectureOf(json: Json, where: string): Architecture {
   const listed = Array.isArray(json.architectures) ? json.architectures[0] : undefined;
   const given = listed ?? json.model_type;
   for (const [architecture, name] of Object.entries(classNames)) {
-    if (given === name || (listed === undefined && given === architecture)) return architecture as Architecture;
+    if (given === name || given === scoreName(name)) return architecture as Architecture;
+    if (listed === undefined && given === architecture) return architecture as Architecture;
   }
   throw new CohortError(
     "bad-model",
@@ -256,7 +264,7 @@ function inconsistencies(config: ModelConfig): string[] {
 const configKeys = [
   ["architecture", "vocabSize", "hiddenSize", "intermediateSize", "layers", "heads", "kvHeads", "headDim"],
   ["maxPositions", "rmsNormEps", "ropeTheta", "ropeScaling", "tieWordEmbeddings", "attentionBias"],
-  ["attentionOutputBias", "mlpBias", "qkNorm", "bosId", "eosIds", "padId", "initializerRange"],
+  ["attentionOutputBias", "mlpBias", "qkNorm", "scoreHead", "bosId", "eosIds", "padId", "initializerRange"],
 ].flat() as (keyof ModelConfig)[];
 
 /**
@@ -365,7 +373,8 @@ export function toHuggingFace(config: ModelConfig, raw: Json = {}, dtype?: strin
   const eos = config.eosIds.length > 1 ? [...config.eosIds] : (config.eosIds[0] ?? null);
   const json: Json = {
     ...raw,
-    architectures: [classNames[config.architecture]],
+    architectures: [config.scoreHead ? scoreName(classNames[config.architecture]) : classNames[config.architecture]],
+    ...(config.scoreHead && { id2label: { 0: "LABEL_0" }, label2id: { LABEL_0: 0 } }),
     model_type: config.architecture,
     vocab_size: config.vocabSize,
     hidden_size: config.hiddenSize,
@@ -434,7 +443,8 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
     linear(`${layer}.mlp.down_proj`, width, inner, config.mlpBias);
   }
   norm("model.norm", width);
-  if (!config.tieWordEmbeddings)
+  if (config.scoreHead) list.push({ name: "score.weight", shape: [1, width], kind: "linear" });
+  else if (!config.tieWordEmbeddings)
     list.push({ name: "lm_head.weight", shape: [config.vocabSize, width], kind: "linear" });
   return list;
 }

@@ -112,7 +112,7 @@ function matchTensors(
   for (const [name, entry] of weights.tensors) {
     if (ignored.test(name) || (config.tieWordEmbeddings && name === "lm_head.weight")) continue;
     // Checkpoints of the bare decoder leave out the prefix of the class that adds the head.
-    found.set(name.startsWith("model.") || name === "lm_head.weight" ? name : `model.${name}`, entry);
+    found.set(/^(model\.|lm_head\.weight$|score\.weight$)/.test(name) ? name : `model.${name}`, entry);
   }
 
   const tensors = new Map<string, ModelTensor>();

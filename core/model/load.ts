@@ -39,6 +39,8 @@ export interface LoadOptions {
   precision: Precision;
   /** Longest sequence that will be asked for; the angle table has so many rows. Default: the model's context. */
   maxTokens?: number;
+  /** A reward model: a language model without a score head gets a new one, drawn from this seed. */
+  score?: { seed: number };
 }
 
 function build(
@@ -92,12 +94,14 @@ export async function loadModel(
   const directory = await openModelDirectory(storage, dir);
   const tokenizer = requireTokenizer(directory, dir);
   const parameters = new Map<string, Parameter>();
-  for (const shape of parameterShapes(directory.config)) {
+  const config: ModelConfig = options.score ? { ...directory.config, scoreHead: true } : directory.config;
+  for (const shape of parameterShapes(config)) {
     const parameter = allocate(device, shape);
-    device.write(parameter.value, await directory.tensors.get(shape.name)!.load());
+    const tensor = directory.tensors.get(shape.name);
+    const data = tensor ? tensor.load() : newScoreHead(numeric, config, options.score!.seed);
+    device.write(parameter.value, await data);
     parameters.set(shape.name, parameter);
   }
-  const { config } = directory;
   return {
     model: build(device, numeric, config, parameters, options),
     tokenizer,
@@ -105,6 +109,11 @@ export async function loadModel(
     rawConfig: directory.rawConfig,
     files: directory.files,
   };
+}
+
+/** Normal with `initializerRange`, as in transformers. */
+function newScoreHead(numeric: Numeric, config: ModelConfig, seed: number): Float32Array {
+  return numeric.normals(config.hiddenSize, config.initializerRange, [seed, streams.init], [0, 2, 0]);
 }
 
 /**

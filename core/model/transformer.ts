@@ -9,6 +9,7 @@ import type { Device, DeviceBuffer, Precision } from "../device.ts";
 import { CohortError } from "../errors.ts";
 import { type Activation, Tape } from "../graph.ts";
 import type { ModelConfig } from "./config.ts";
+import { HEAD_STRIDE, scalarHead } from "./head.ts";
 import type { Lora, LoraPair } from "./lora.ts";
 import type { Packed } from "./pack.ts";
 import type { Parameter, Parameters } from "./parameters.ts";
@@ -146,6 +147,24 @@ export class Transformer {
     const scores = await this.#collect(scored, packed.rows.length);
     this.#release(input);
     return scores;
+  }
+
+  /**
+   * The score head at the scored positions: w · h, one number each. With `derivative` (one a position) also the backward
+   * pass; gradients accumulate.
+   */
+  async readout(packed: Packed, derivative: Float32Array | null = null): Promise<Float32Array> {
+    const { device } = this;
+    const tape = new Tape(device, derivative !== null);
+    const input = this.#upload(packed);
+    const hidden = this.#forward(tape, input, packed);
+    const values = scalarHead(device, this.#parameter("score.weight"), hidden, packed.rows, derivative);
+    if (derivative) tape.backward();
+    else tape.drop(hidden);
+    const numbers = await device.readF32(values, 0, HEAD_STRIDE * packed.rows.length);
+    device.free(values);
+    this.#release(input);
+    return Float32Array.from(packed.rows, (_, k) => numbers[HEAD_STRIDE * k]);
   }
 
   /** Ends the step: the embedding's gradient is added to the weight's (which the output head may share). */
