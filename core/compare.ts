@@ -90,7 +90,7 @@ export function comparisonConfigs(
     return Array.from({ length: seeds }, (_, k) => {
       const seed = first + k;
       const read = { base: given.base ?? "", where: given.where ?? "config" };
-      const config = parseConfig({ ...keys, recipe, seed, out: `${out}/${recipe}-${seed}` }, read);
+      const config = { ...parseConfig({ ...keys, recipe, seed }, read), out: `${out}/${recipe}-${seed}` };
       return { recipe, seed, config };
     });
   });

@@ -16,7 +16,7 @@ export default defineDemo({
   id: "dispo",
   claim:
     "Weights above 1 on right answers explore, those below 1 distil; tight bounds on wrong answers shorten texts or repeat; with its own bounds for each it ends no worse than CISPO and DAPO.",
-  task: "Transformer of one layer sorting four letters, after 100 supervised steps; 40 steps of 16 prompts × 8 rollouts in 8 optimiser steps; four ablations, a tight bound each. Texts are at most 5 tokens long.",
+  task: "Transformer of one layer sorting three letters, after 200 supervised steps; 40 steps of 16 prompts × 8 rollouts in 8 optimiser steps; four ablations, a tight bound each. Texts are at most 4 tokens long.",
   baseline: "cispo",
   system: "dispo",
   others: Object.keys(ARMS).slice(2),

@@ -6,7 +6,7 @@ export default defineDemo({
   id: "gspo",
   claim:
     "On stale rollouts a clip on one ratio a trajectory cuts far more than GRPO's clip on tokens, and the reward still rises.",
-  task: "Transformer of one layer sorting four letters, after 100 supervised steps; 60 steps of 20 prompts × 8 rollouts in 5 optimiser steps, the last on rollouts four updates old. Far more: ten times.",
+  task: "Transformer of one layer sorting three letters, after 200 supervised steps; 60 steps of 20 prompts × 8 rollouts in 5 optimiser steps, the last on rollouts four updates old. Far more: ten times.",
   baseline: "grpo",
   system: "gspo",
   seeds: 5,

@@ -41,7 +41,7 @@ export default defineDemo({
   id: "minpro",
   claim:
     "On very stale rollouts the smallest earlier ratio, as a weight with little variance, keeps training from collapsing.",
-  task: "Transformer of one layer sorting four letters, after 100 supervised steps; 40 steps of 16 prompts × 8 rollouts, in 16 optimiser steps (the last 15 updates old) or 8. Weights: 512 texts of 64 tokens on a moved tabular policy; the baseline's is the product of all earlier ratios.",
+  task: "Transformer of one layer sorting three letters, after 200 supervised steps; 40 steps of 16 prompts × 8 rollouts, in 16 optimiser steps (the last 15 updates old) or 8. Weights: 512 texts of 64 tokens on a moved tabular policy; the baseline's is the product of all earlier ratios.",
   baseline: "grpo",
   system: "minpro",
   others: ["cispo", "gspo"],

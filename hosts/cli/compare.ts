@@ -72,8 +72,7 @@ async function run(args: Arguments, io: Io): Promise<number> {
   );
   const runs = await trainAll(planned, args.values.json === true, io);
   const comparison = compareRuns(runs);
-  // The configuration's own form of the folder: relative ones start where the command does.
-  const path = `${planned[0].config.out!.replace(/\/[^/]*$/, "")}/report.html`;
+  const path = `${out}/report.html`;
   await io.storage.write(path, comparisonReport(comparison, planned[0].config));
   if (args.values.json === true) io.out(jsonLine({ done: true, ...comparison, report: path }));
   else io.out(`${text(comparison)}\n\nreport ${path}\n`);
