@@ -69,7 +69,7 @@ describe("parseModelConfig", () => {
 
   test.each([
     [{ architectures: ["MistralForCausalLM"] }, /unknown architecture "MistralForCausalLM".*LlamaForCausalLM.*Qwen3/],
-    [{ architectures: ["LlamaForSequenceClassification"] }, /unknown architecture/],
+    [{ architectures: ["LlamaForTokenClassification"] }, /unknown architecture/],
     [{ architectures: undefined, model_type: undefined }, /neither "architectures" nor "model_type"/],
     [{ hidden_act: "gelu" }, /"hidden_act" is "gelu", only "silu"/],
     [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, /type "yarn"/],
