@@ -125,7 +125,7 @@ describe.skipIf(skip)(`WebGPU device${skip ? ` (skipped: ${skip})` : ""}`, () =>
     ],
     ["sumsq", "for (var half = 32u; half > 0u; half >>= 1u)", "for (var half = 1u; half < 64u; half <<= 1u)"],
     ["adamw", "times(times(mm, params.c1), rcp1(root))", "times(mm, times(params.c1, rcp1(root)))"],
-    ["matmul", "tileB[kk * 8u + four] = high;", "tileB[kk * 8u + four] = v;"],
+    ["matmul", "tileB[kk * GROUPS + four] = high;", "tileB[kk * GROUPS + four] = v;"],
     ["attention_fwd", "putWeights(2u * lane, e0);", "putWeights(2u * lane, e0 * (1.0 + 0.000001));"],
     [
       "logprob_fwd",

@@ -33,7 +33,7 @@ describe("shaders", () => {
     // Division of whole numbers only: the right operand is a literal, a dim or an integer variable.
     for (const [, , right] of text.matchAll(/(\S+) \/ (\S+)/g)) {
       expect(right).toMatch(
-        /^\(?(\d+u\b|params\.(width|heads|kvHeads|ld)\b|half\b|group\b|per\b|columns\b|TILE_K\b|GROUPS\b|\(4u \* GROUPS\)|vec4<u32>\()/,
+        /^\(?(\d+u\b|params\.(width|heads|kvHeads|ld)\b|half\b|group\b|per\b|columns\b|GROUPS\b|\(4u \* GROUPS\)|TILE_K\b|vec4<u32>\()/,
       );
     }
     expect(text).not.toMatch(/@group|@binding/);
