@@ -104,7 +104,7 @@ export interface EvalSample {
   readonly correct: boolean;
 }
 
-/** An evaluation; intervals are 95 % over prompts. */
+/** An evaluation; intervals are 95 % over prompts. On a data set nothing is sampled: samplesPerPrompt is 0. */
 export interface EvalResult {
   prompts: number;
   samplesPerPrompt: number;
@@ -112,6 +112,8 @@ export interface EvalResult {
   "completions/mean_length": number | null;
   [estimate: `pass@${number}` | `maj@${number}`]: number;
   [interval: `pass@${number}/interval` | `maj@${number}/interval`]: [low: number, high: number];
+  /** of held-out examples of a data set: loss, accuracies, … named as in training */
+  metrics?: Record<string, number | null>;
   /** some completions, the same prompts in every evaluation of a run */
   samples: EvalSample[];
 }

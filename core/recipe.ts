@@ -66,6 +66,7 @@ export {
 } from "./recipe/parameters.ts";
 export { type Prepared, prepare } from "./recipe/prepare.ts";
 export {
+  type DataKind,
   defineRecipe,
   type Kept,
   type Partly,

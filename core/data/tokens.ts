@@ -9,6 +9,7 @@ import { CohortError } from "../errors.ts";
 import type { Sequence } from "../model/pack.ts";
 import type { ChatMessage, Tokenizer } from "../model/tokenizer.ts";
 import type { Example, Text } from "./example.ts";
+import type { DataSource } from "./source.ts";
 
 /** A sequence whose scored tokens are learned, but for those with mask 0 (turns of others in a conversation). */
 export interface Learned extends Sequence {
@@ -148,4 +149,34 @@ function learned(
   }
   if (!mask.includes(1)) throw new CohortError("bad-input", `${where}: no token to learn`, "give it some text");
   return { ids, from, mask };
+}
+
+/** All texts of a data set. */
+function* textsOf(source: DataSource): Iterable<string> {
+  const plain = function* (value: Text): Iterable<string> {
+    if (typeof value === "string") yield value;
+    else for (const { content } of value) yield String(content ?? "");
+  };
+  for (const example of [...source.train, ...source.heldout]) {
+    for (const name of ["prompt", "completion", "chosen", "rejected", "messages", "text"] as const) {
+      if (name in example) yield* plain((example as unknown as Record<string, Text>)[name]);
+    }
+  }
+}
+
+/** Every character of a data set, in order of code points: the alphabet of a new model's tokenizer. */
+export function alphabetOf(source: DataSource): string {
+  const characters = new Set<string>();
+  for (const one of textsOf(source)) for (const character of one) characters.add(character);
+  return [...characters].sort((a, b) => (a.codePointAt(0) as number) - (b.codePointAt(0) as number)).join("");
+}
+
+/** Tokens of the longest example. */
+export function longestOf(source: DataSource, tokenizer: Tokenizer): number {
+  const encoder = { tokenizer, stopIds: tokenizer.eosIds, context: Number.POSITIVE_INFINITY };
+  let most = 0;
+  for (const example of [...source.train, ...source.heldout]) {
+    for (const { ids } of tokenize(example, encoder)) most = Math.max(most, ids.length);
+  }
+  return most;
 }

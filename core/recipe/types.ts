@@ -22,6 +22,8 @@ export type Stage =
   | "application"
   | "theory";
 
+export type DataKind = "pairs" | "labels" | "completions";
+
 /** What a filter keeps, as 1s and 0s. */
 export interface Kept {
   /** Over trajectories. */
@@ -89,8 +91,12 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
   differentiate?: readonly string[];
   /** One option, not a whole system: absent slots stay empty. */
   option?: boolean;
-  /** Why it cannot train a language model from rollouts, where it cannot. */
-  trains?: { refuse: string };
+  /**
+   * `refuse`: why it cannot train a language model from rollouts, where it cannot. `data`: it trains from a data set of
+   * such examples: pairs of a chosen and a rejected completion, completions labelled good or bad, or completions to learn.
+   * `head`: what is trained gives a score in place of tokens.
+   */
+  trains?: { refuse?: string; data?: DataKind; head?: "score" };
 }
 
 /** As given; its type makes the parameters known to the slots. */

@@ -9,6 +9,7 @@ import type { Vec } from "./vec.ts";
 
 /** For `trains` of a loss over pairs. */
 export const NEEDS_PAIRS = {
+  data: "pairs",
   refuse:
     "needs pairs of a chosen and a rejected completion, which rollouts do not have: supply the field 'pairs' of a preference data set",
 } as const;

@@ -1,0 +1,133 @@
+/**
+ * @file What a run learns with, whatever it learns from: the recipe, the session, the reference, how far it is. The loop of
+ * core/train.ts drives it step by step.
+ */
+import type { TrainHooks } from "../api.ts";
+import type { Batch } from "../batch.ts";
+import { describeConfig, type TrainConfig } from "../config.ts";
+import { CohortError } from "../errors.ts";
+import type { EvalResult } from "../evaluate.ts";
+import type { StepMetrics } from "../log.ts";
+import type { Sequence } from "../model/pack.ts";
+import type { Scores } from "../model/transformer.ts";
+import { type Objective, objective, type Params, type Recipe, type State } from "../recipe.ts";
+import type { SampleLine } from "../run.ts";
+import type { Session } from "../session.ts";
+import type { Runtime } from "./model.ts";
+import { type ReferenceKind, ReferencePolicy } from "./reference.ts";
+
+export interface LearnerParts {
+  config: TrainConfig;
+  recipe: Recipe;
+  params: Params;
+  session: Session;
+  runtime: Runtime;
+  reference: ReferenceKind;
+}
+
+/** What one optimiser step gave. */
+export interface Stepped {
+  result: Objective;
+  gradNorm: number;
+  learningRate: number;
+}
+
+export abstract class Learner {
+  readonly config: TrainConfig;
+  readonly recipe: Recipe;
+  readonly params: Params;
+  readonly session: Session;
+  readonly runtime: Runtime;
+  readonly policyReference: ReferencePolicy;
+  /** Optimiser steps of the whole run. */
+  readonly optimizerSteps: number;
+  /** The recipe's state after the last step. */
+  state: State | undefined;
+  /** Supervised steps done. */
+  warmSteps = 0;
+  /** Steps done. */
+  step = 0;
+  /** Tokens so far, those of prompts among them. */
+  tokens = 0;
+  /** Rows of the training data used so far. */
+  cursor = 0;
+
+  constructor(given: LearnerParts) {
+    this.config = given.config;
+    this.recipe = given.recipe;
+    this.params = given.params;
+    this.session = given.session;
+    this.runtime = given.runtime;
+    this.optimizerSteps = describeConfig(given.config).optimizerSteps;
+    this.policyReference = new ReferencePolicy(given.reference, given.session, given.runtime);
+  }
+
+  /** Supervised steps before the first one, where the configuration asks for them. */
+  async warmStart(_hooks: TrainHooks): Promise<void> {}
+
+  /** Freezes the reference policy as the model is now, or takes it from `dir` where the run continues. */
+  settleReference(dir: string): Promise<void> {
+    return this.policyReference.settle(dir);
+  }
+
+  /** One step; `lines` are for samples.jsonl. */
+  abstract trainStep(): Promise<{ metrics: StepMetrics; lines: SampleLine[] }>;
+
+  /** How good the model is on what is held out. */
+  abstract evaluate(): Promise<EvalResult>;
+
+  /** Peak bytes of the run, from the configuration alone. */
+  abstract memory(): number;
+
+  /**
+   * One optimiser step on a prepared batch: loss and derivative from what the policy says now, backward, AdamW.
+   * @param now scores of the sequences under the weights as they are
+   * @param whose what messages call these scores
+   */
+  protected async optimizerStep(
+    batch: Batch,
+    sequences: readonly Sequence[],
+    now: Scores,
+    whose: string,
+    options: { microBatches: number; temperature: number },
+  ): Promise<Stepped & { trained: Scores }> {
+    const { session, recipe, params } = this;
+    const result = objective(recipe, params, batch, { logp: now.logp, entropy: now.entropy }, { state: this.state });
+    this.state = result.state;
+    const trained = await session.forwardBackward(
+      sequences,
+      { dlogp: result.dlogp, dentropy: result.dentropy },
+      options,
+    );
+    this.assertSame(now.logp, trained.logp, whose);
+    return { result, trained, ...(await session.optimStep(this.optimizerSteps)) };
+  }
+
+  /** ρ ≡ 1 on policy is not hoped for, it is asserted: in bits, at every step. */
+  protected assertSame(want: Float32Array, got: Float32Array, whose: string): void {
+    const a = new Uint32Array(want.buffer, want.byteOffset, want.length);
+    const b = new Uint32Array(got.buffer, got.byteOffset, got.length);
+    for (let i = 0; i < a.length; i++) {
+      if (a[i] === b[i]) continue;
+      // Fast kernels keep no bits: shapes choose tiles, tiles choose the order of sums.
+      if (this.config.precision === "fast" && Math.abs(want[i] - got[i]) < FAST_TOLERANCE * (1 + Math.abs(want[i])))
+        continue;
+      const what = Number.isFinite(got[i]) ? "differs from" : "is not finite beside";
+      throw new CohortError(
+        Number.isFinite(got[i]) ? "not-exact" : "not-finite",
+        `step ${this.step + 1}: the trainer's log-probability of token ${i} (${got[i]}) ${what} ${whose} (${want[i]})`,
+        Number.isFinite(got[i])
+          ? "this device breaks the exactness rules: run `cohort doctor`, or use --backend wasm"
+          : "lower the learning rate, or use precision 24",
+      );
+    }
+  }
+
+  close(): void {
+    this.session.close();
+    this.policyReference.close();
+  }
+}
+
+/** How far, relative above 1 nat, log-probabilities of two passes may lie apart under `precision: "fast"` (f16 operands). */
+const FAST_TOLERANCE = 0.05;
