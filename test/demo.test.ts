@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { betaDraw, weighted } from "../core/demos/lib/bandit.ts";
 import { type Demo, defineDemo, type Lab, loadDemo, runDemo } from "../core/demos/lib/demo.ts";
-import { draws, entropyOf, Learner, normal, Tabular } from "../core/demos/lib/tabular.ts";
+import { Learner } from "../core/demos/lib/learner.ts";
+import { draws, entropyOf, normal, Tabular } from "../core/demos/lib/tabular.ts";
 import {
   alike,
   baselineBetween,

@@ -1,7 +1,8 @@
 import { compose, loadRecipe } from "../recipe.ts";
 import { meanOf, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, Learner, normal, type Rollout, Tabular } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, normal, type Rollout, Tabular } from "./lib/tabular.ts";
 import { baselineBetween, between, lower, noWorse } from "./lib/verdict.ts";
 
 const [PROMPTS, LONGEST, FILLER, RIGHT] = [24, 12, 0, 1];

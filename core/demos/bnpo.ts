@@ -2,7 +2,8 @@ import { loadRecipe } from "../recipe.ts";
 import { bandit, meanOf, successes, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
 import { gradientVariance, roughness } from "./lib/gradients.ts";
-import { draws, Learner } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws } from "./lib/tabular.ts";
 import { between, lower, noWorse } from "./lib/verdict.ts";
 
 const ARMS: Record<string, { recipe: string; params?: Record<string, unknown> }> = {

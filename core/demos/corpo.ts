@@ -1,7 +1,8 @@
 import { loadRecipe } from "../recipe.ts";
 import { meanOf, setChance, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, Learner, normal, Tabular } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, normal, Tabular } from "./lib/tabular.ts";
 import { baselineBetween, between, higher, lower } from "./lib/verdict.ts";
 
 const [PROMPTS, V, CORRECT] = [40, 12, 3];

@@ -3,7 +3,8 @@ import { exp } from "../rl/scalar.ts";
 import { bandit, meanOf, successes, weighted } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
 import { gradientVariance } from "./lib/gradients.ts";
-import { decide, draws, Learner, type Tabular, type Visit } from "./lib/tabular.ts";
+import { decide, Learner, type Visit } from "./lib/learner.ts";
+import { draws, type Tabular } from "./lib/tabular.ts";
 import { higher, lower } from "./lib/verdict.ts";
 
 const [POOL, BATCH, PILOT, MEAN, STEPS, GOAL] = [100, 32, 4, 8, 120, 0.8];

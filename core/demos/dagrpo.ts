@@ -2,7 +2,8 @@ import { loadRecipe } from "../recipe.ts";
 import { meanOf, setChance, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
 import { cosine, gradientOf, variation } from "./lib/gradients.ts";
-import { draws, Learner, type Rollout, Tabular } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, type Rollout, Tabular } from "./lib/tabular.ts";
 import { baselineBetween, higher, lower } from "./lib/verdict.ts";
 
 const [PROMPTS, DIGITS] = [32, 4];

@@ -2,7 +2,8 @@ import { compose, loadRecipe } from "../recipe.ts";
 import { standardDeviation } from "../statistics.ts";
 import { meanOf, passAt, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, Learner, normal, type Rollout, Tabular } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, normal, type Rollout, Tabular } from "./lib/tabular.ts";
 import { baselineBetween, between, lower, noWorse } from "./lib/verdict.ts";
 
 const [PROMPTS, V, TARGET] = [30, 10, 0.25];

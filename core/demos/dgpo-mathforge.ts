@@ -2,7 +2,8 @@ import { loadRecipe } from "../recipe.ts";
 import { bandit, flatGroups, meanOf, successes, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
 import { variation } from "./lib/gradients.ts";
-import { draws, Learner } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws } from "./lib/tabular.ts";
 import { between, higher, lower, noWorse } from "./lib/verdict.ts";
 
 const CLASSES = [0.05, 0.3, 0.75];

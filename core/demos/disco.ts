@@ -1,7 +1,8 @@
 import { loadRecipe } from "../recipe.ts";
 import { bandit, meanOf, successes, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, entropyOf, Learner } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, entropyOf } from "./lib/tabular.ts";
 import { between, higher, noWorse } from "./lib/verdict.ts";
 
 const DELTA = 1e-4;

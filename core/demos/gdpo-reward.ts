@@ -1,7 +1,8 @@
 import { loadRecipe } from "../recipe.ts";
 import { meanOf, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, Learner, normal, type Rollout, Tabular } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, normal, type Rollout, Tabular } from "./lib/tabular.ts";
 import { higher, noWorse } from "./lib/verdict.ts";
 
 const [PROMPTS, V] = [32, 32];

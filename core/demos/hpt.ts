@@ -1,7 +1,8 @@
 import { loadRecipe } from "../recipe.ts";
 import { bandit, meanOf, passAt, successes, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, Learner } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws } from "./lib/tabular.ts";
 import { baselineBetween, between, higher, noWorse } from "./lib/verdict.ts";
 
 const [PROMPTS, BATCH, G, STEPS] = [40, 16, 8, 400];

@@ -1,7 +1,7 @@
 import { loadRecipe } from "../recipe.ts";
 import { bandit, flatGroups, meanOf, successes } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { decide, Learner } from "./lib/tabular.ts";
+import { decide, Learner } from "./lib/learner.ts";
 import { alike, higher, higherByShare } from "./lib/verdict.ts";
 
 const [PROMPTS, STEPS] = [100, 25];

@@ -1,7 +1,8 @@
 import { loadRecipe } from "../recipe.ts";
 import { bandit, meanOf, successes, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, Learner, normal, type Rollout } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, normal, type Rollout } from "./lib/tabular.ts";
 import { higher, lower, noWorse } from "./lib/verdict.ts";
 
 const ARMS: Record<string, { recipe: string; rollouts: number }> = {

@@ -2,7 +2,8 @@ import { loadRecipe } from "../recipe.ts";
 import { exp, log } from "../rl/scalar.ts";
 import { standardDeviation } from "../statistics.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, Learner, normal, Tabular } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, normal, Tabular } from "./lib/tabular.ts";
 import { average, sorting, trainTiny } from "./lib/transformer.ts";
 import { between, lower, noWorse } from "./lib/verdict.ts";
 

@@ -1,7 +1,8 @@
 import { loadRecipe } from "../recipe.ts";
 import { bandit, flatGroups, meanOf, successes, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, entropyOf, Learner } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, entropyOf } from "./lib/tabular.ts";
 import { baselineBetween, between, higher } from "./lib/verdict.ts";
 
 const ARMS: Record<string, { recipe: string; params?: Record<string, unknown> }> = {

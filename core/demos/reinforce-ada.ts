@@ -2,7 +2,8 @@ import { loadRecipe, type Recipe } from "../recipe.ts";
 import { Stream, streams } from "../rng.ts";
 import { bandit, flatGroups, meanOf, successes } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { decide, draws, Learner, type Rollout } from "./lib/tabular.ts";
+import { decide, Learner } from "./lib/learner.ts";
+import { draws, type Rollout } from "./lib/tabular.ts";
 import { higher, noWorse } from "./lib/verdict.ts";
 
 const [POOL, BUDGET, STEPS, MOST] = [64, 256, 60, 32];

@@ -2,7 +2,8 @@ import { loadRecipe } from "../recipe.ts";
 import { log } from "../rl/scalar.ts";
 import { meanOf } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, Learner, normal, type Rollout, Tabular } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, normal, type Rollout, Tabular } from "./lib/tabular.ts";
 import { between, higher, lower } from "./lib/verdict.ts";
 
 const [LEVELS, V, STEPS, GROUPS, RIGHT] = [4, 16, 60, 16, 0];

@@ -1,7 +1,8 @@
 import { loadRecipe } from "../recipe.ts";
 import { bandit, flatGroups, meanOf, successes, uniformly, weighted } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { decide, draws, Learner, type Rollout } from "./lib/tabular.ts";
+import { decide, Learner } from "./lib/learner.ts";
+import { draws, type Rollout } from "./lib/tabular.ts";
 import { between, higher, lower, noWorse } from "./lib/verdict.ts";
 
 const [POOL, STEPS, SINGLES, FIRST] = [200, 100, 64, 8];

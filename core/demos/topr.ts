@@ -1,7 +1,8 @@
 import { loadRecipe } from "../recipe.ts";
 import { meanOf, setChance, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { draws, Learner, type Rollout, Tabular } from "./lib/tabular.ts";
+import { Learner } from "./lib/learner.ts";
+import { draws, type Rollout, Tabular } from "./lib/tabular.ts";
 import { baselineBetween, between, higher, lower } from "./lib/verdict.ts";
 
 const [PROMPTS, DIGITS, STOP, JUNK, V, SAMPLES, STEPS] = [24, 3, 8, 9, 10, 16, 120];

@@ -1,8 +1,9 @@
 import { loadRecipe } from "../recipe.ts";
 import { uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
+import { Learner } from "./lib/learner.ts";
 import { strategies } from "./lib/strategies.ts";
-import { draws, Learner } from "./lib/tabular.ts";
+import { draws } from "./lib/tabular.ts";
 import { higher, lower, noWorse } from "./lib/verdict.ts";
 
 const ARMS: Record<string, { recipe: string; epochs: number; params: Record<string, unknown> }> = {

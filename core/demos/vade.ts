@@ -1,7 +1,8 @@
 import { loadRecipe } from "../recipe.ts";
 import { bandit, betaDraw, flatGroups, meanOf, successes, uniformly } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { decide, draws, Learner } from "./lib/tabular.ts";
+import { decide, Learner } from "./lib/learner.ts";
+import { draws } from "./lib/tabular.ts";
 import { higher, lower, noHigher } from "./lib/verdict.ts";
 
 const [POOL, B, G, STEPS, GAIN] = [300, 16, 8, 150, 0.15];

@@ -4,7 +4,8 @@
  */
 import { log, pow } from "../../rl/scalar.ts";
 import type { Stream } from "../../rng.ts";
-import { draws, normal, type Rollout, Tabular, type Visit } from "./tabular.ts";
+import type { Visit } from "./learner.ts";
+import { draws, normal, type Rollout, Tabular } from "./tabular.ts";
 
 export interface Bandit {
   policy: Tabular;

@@ -1,6 +1,7 @@
 /** @file What gradients of tabular policies look like: their variance, their angles, the roughness of a curve. */
 import { mean, standardDeviation } from "../../statistics.ts";
-import { Learner, type LearnerOptions, type Rollout, type Tabular, type Visit } from "./tabular.ts";
+import { Learner, type LearnerOptions, type Visit } from "./learner.ts";
+import type { Rollout, Tabular } from "./tabular.ts";
 
 /** Gradient by the logits of Σ dlogp·lp. */
 export function gradientOf(policy: Tabular, rollouts: readonly Rollout[], dlogp: ArrayLike<number>): Float64Array {
