@@ -1,6 +1,6 @@
 /**
  * @file The probe: may this device be used in exact mode? A subset of the conformance suite against the digests that WASM
- * gave when they were made. On SwiftShader it takes some five seconds, nearly all of it compiling.
+ * gave when they were made. On SwiftShader it takes five to seven seconds, nearly all of it compiling.
  */
 import { caseKey, conformanceCases, digestOf, runCase } from "./conformance.ts";
 import type { Device } from "./device.ts";
