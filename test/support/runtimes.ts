@@ -5,11 +5,13 @@ import { join } from "node:path";
 import { swiftshader, swiftshaderEnvironment } from "./swiftshader.ts";
 
 const root = join(import.meta.dirname, "../..");
-const present = (path: string) => (existsSync(path) ? path : null);
+const present = (...paths: string[]) => paths.map((path) => join(root, path)).find((path) => existsSync(path)) ?? null;
 
 /** null where the package's program is absent (another platform, or installed without optional packages) */
-export const denoProgram = (): string | null => present(join(root, "node_modules/deno/deno"));
-export const bunProgram = (): string | null => present(join(root, "node_modules/@oven/bun-linux-x64/bin/bun"));
+export const denoProgram = (): string | null => present("node_modules/deno/deno");
+/** The install script moves the platform package's program into `bun/bin`; without scripts it stays where it was. */
+export const bunProgram = (): string | null =>
+  present("node_modules/bun/bin/bun.exe", "node_modules/@oven/bun-linux-x64/bin/bun");
 
 export interface Ended {
   code: number | null;
