@@ -106,8 +106,14 @@ export interface DoctorResult {
 
 export interface Engine {
   train(config: TrainConfig, hooks: TrainHooks): Promise<TrainResult>;
-  /** @param checkpoint model directory to evaluate instead of the configuration's model */
-  evaluate(config: TrainConfig, options: { checkpoint?: string; onNote?(text: string): void }): Promise<EvalResult>;
+  /**
+   * @param options.checkpoint model directory to evaluate instead of the configuration's model
+   * @param options.reference model directory of the reference policy, for recipes on data sets that read one
+   */
+  evaluate(
+    config: TrainConfig,
+    options: { checkpoint?: string; reference?: string; onNote?(text: string): void },
+  ): Promise<EvalResult>;
   sample(options: SampleOptions): AsyncIterable<SampleResult>;
   score(options: ScoreOptions): Promise<ScoreResult>;
   doctor(): Promise<DoctorResult>;

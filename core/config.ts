@@ -4,6 +4,7 @@
  */
 
 import * as v from "valibot";
+import { dataFormats } from "./data/example.ts";
 import { CohortError, nearest } from "./errors.ts";
 import { loadTask } from "./tasks/index.ts";
 
@@ -56,6 +57,11 @@ const fileTaskKeys = {
   heldout: key(absent(text), null, "prompt file for evaluation; null: an eighth of the prompts is kept apart"),
   passAt: key(real(Number.NEGATIVE_INFINITY), 1, "weighted reward from which a completion counts as right in pass@k"),
 };
+const dataTaskKeys = {
+  data: key(text, "examples.jsonl", "examples, JSON lines or parquet, in place of prompts and a reward"),
+  format: key(choice("auto", ...dataFormats), "auto", "which columns are read; auto: those of the first example say"),
+  heldout: key(absent(text), null, "examples for evaluation; null: an eighth is kept apart"),
+};
 const optimizerKeys = {
   learningRate: key(absent(real(0)), null, "the same as the top-level learningRate"),
   schedule: key(choice("constant", "linear", "cosine"), "constant", "learning rate after the warm-up"),
@@ -87,12 +93,12 @@ const keys = {
     "directory of a Hugging Face model, or {config} for a new one",
   ),
   task: key(
-    v.custom<string | BuiltInTask | FileTask>(
+    v.custom<string | BuiltInTask | FileTask | DataTask>(
       (x) => (typeof x === "string" && x !== "") || isRecord(x),
       "a name or an object",
     ),
     "sort",
-    "a built-in task's name, {name, …parameters}, or {prompts: FILE.jsonl, reward: FILE.mjs}",
+    "a built-in task's name, {name, …parameters}, {prompts: FILE.jsonl, reward: FILE.mjs}, or {data: FILE.jsonl}",
   ),
   recipe: key(text, "grpo", "id of the algorithm; `cohort list` shows all"),
   params: key(record, {}, "the recipe's parameters; `cohort list ID` shows them"),
@@ -101,7 +107,7 @@ const keys = {
   correction: key(absent(text), null, "mismatch correction put into the recipe, such as icepop"),
   aggregate: key(absent(text), null, "aggregation put into the recipe, such as token-mean"),
   options: key(names, [], "further option recipes put into the recipe"),
-  promptsPerStep: key(whole(1), 16, "prompts drawn in a step"),
+  promptsPerStep: key(whole(1), 16, "prompts drawn in a step; examples, where the task is a data set"),
   rolloutsPerPrompt: key(whole(1), 8, "completions sampled for each prompt: the size of a group"),
   maxTokens: key(whole(1), 64, "longest completion, in tokens"),
   temperature: key(real(0, 100), 1, "sampling temperature; 0: greedy"),
@@ -126,7 +132,7 @@ const keys = {
     "reference policy; auto: none unless the recipe needs one",
   ),
   evalEvery: key(whole(0), 0, "steps between evaluations; 0: before and after only"),
-  evalPrompts: key(whole(0), 64, "held-out prompts in an evaluation; 0: no evaluation"),
+  evalPrompts: key(whole(0), 64, "held-out prompts (or examples) in an evaluation; 0: no evaluation"),
   evalSamples: key(whole(1), 8, "completions for each of them"),
   checkpointEvery: key(whole(0), 50, "steps between checkpoints; 0: at the end only"),
   keepCheckpoints: key(whole(1), 2, "newest checkpoints kept"),
@@ -151,6 +157,8 @@ export interface FileTask {
   heldout: string | null;
   passAt: number;
 }
+/** A data set: `format` as in core/data/example.ts. */
+export type DataTask = Values<typeof dataTaskKeys>;
 type Values<T extends Record<string, v.GenericSchema>> = { -readonly [K in keyof T]: v.InferOutput<T[K]> };
 export type OptimizerConfig = Omit<Values<typeof optimizerKeys>, "learningRate"> & { learningRate: number };
 export type LoraConfig = Values<typeof loraKeys>;
@@ -160,7 +168,7 @@ export type WarmStartConfig = Omit<Values<typeof warmStartKeys>, "learningRate">
 export type TrainConfig = Omit<Values<typeof keys>, "model" | "task" | "optimizer" | "lora" | "warmStart"> & {
   /** a directory, or the makings of a new model */
   model: string | ModelSource;
-  task: BuiltInTask | FileTask;
+  task: BuiltInTask | FileTask | DataTask;
   optimizer: OptimizerConfig;
   lora: LoraConfig | null;
   warmStart: WarmStartConfig | null;
@@ -169,6 +177,11 @@ export type TrainConfig = Omit<Values<typeof keys>, "model" | "task" | "optimize
 /** True where the task is prompts and a reward of the user's own. */
 export function isFileTask(task: TrainConfig["task"]): task is FileTask {
   return "prompts" in task && !("name" in task);
+}
+
+/** True where the task is a data set. */
+export function isDataTask(task: TrainConfig["task"]): task is DataTask {
+  return "data" in task && !("name" in task);
 }
 
 /** Reads the keys of one object against a table; what is wrong goes to `wrong`, defaults stand in. */
@@ -250,7 +263,7 @@ export function parseConfig(json: unknown, options: { base?: string; where?: str
   }
   if (config.out !== null) config.out = resolvePath(base, config.out);
 
-  const trajectories = config.promptsPerStep * config.rolloutsPerPrompt;
+  const trajectories = trajectoriesPerStep(config);
   if (config.miniBatches > trajectories) {
     wrong.push(`miniBatches is ${config.miniBatches}, want at most the ${trajectories} trajectories of a step`);
   } else if (config.microBatches > Math.ceil(trajectories / config.miniBatches)) {
@@ -278,6 +291,14 @@ function readModel(model: TrainConfig["model"], base: string, wrong: string[]): 
 
 function readTask(task: unknown, base: string, wrong: string[]): TrainConfig["task"] {
   const given = typeof task === "string" ? { name: task } : (task as Record<string, unknown>);
+  if ("data" in given && !("name" in given)) {
+    const data = readKeys(dataTaskKeys, given, "task.", wrong) as unknown as DataTask;
+    return {
+      ...data,
+      data: resolvePath(base, data.data),
+      heldout: data.heldout === null ? null : resolvePath(base, data.heldout),
+    };
+  }
   if ("prompts" in given || "reward" in given) {
     for (const name of ["prompts", "reward"]) if (!(name in given)) wrong.push(`task.${name} is missing`);
     const files = readKeys(fileTaskKeys, given, "task.", wrong) as unknown as FileTask;
@@ -292,7 +313,7 @@ function readTask(task: unknown, base: string, wrong: string[]): TrainConfig["ta
     };
   }
   if (typeof given.name !== "string") {
-    wrong.push(`task is ${shown(task)}, want a name, {name, …parameters} or {prompts, reward}`);
+    wrong.push(`task is ${shown(task)}, want a name, {name, …parameters}, {prompts, reward} or {data}`);
     return { name: "sort" };
   }
   try {
@@ -339,6 +360,11 @@ export function applySet(json: unknown, settings: readonly string[]): Record<str
   return root;
 }
 
+/** Completions that a step trains on; of a data set, examples (a preference holds two completions). */
+function trajectoriesPerStep(config: TrainConfig): number {
+  return isDataTask(config.task) ? config.promptsPerStep : config.promptsPerStep * config.rolloutsPerPrompt;
+}
+
 /** What follows from a configuration and is so often asked. */
 export interface Derived {
   trajectoriesPerStep: number;
@@ -352,7 +378,7 @@ export interface Derived {
 
 /** The numbers that a configuration implies; where a division leaves a rest, the largest piece. */
 export function describeConfig(config: TrainConfig): Derived {
-  const trajectories = config.promptsPerStep * config.rolloutsPerPrompt;
+  const trajectories = trajectoriesPerStep(config);
   const perOptimizerStep = Math.ceil(trajectories / config.miniBatches);
   const optimizerStepsPerStep = config.epochsPerBatch * config.miniBatches;
   return {
@@ -361,15 +387,16 @@ export function describeConfig(config: TrainConfig): Derived {
     trajectoriesPerMicroBatch: Math.ceil(perOptimizerStep / config.microBatches),
     optimizerStepsPerStep,
     optimizerSteps: config.steps * optimizerStepsPerStep,
-    sampledTokens: config.steps * trajectories * config.maxTokens,
+    sampledTokens: isDataTask(config.task) ? 0 : config.steps * trajectories * config.maxTokens,
   };
 }
 
 /** A short name of the task for folders and titles. */
 export function taskName(config: TrainConfig): string {
-  if (!isFileTask(config.task)) return config.task.name;
-  const file = config.task.prompts.split(/[\\/]/).pop() ?? "";
-  return file.replace(/\.jsonl?$/, "").replace(/[^A-Za-z0-9._-]+/g, "-") || "prompts";
+  const { task } = config;
+  if (!isFileTask(task) && !isDataTask(task)) return task.name;
+  const file = (isDataTask(task) ? task.data : task.prompts).split(/[\\/]/).pop() ?? "";
+  return file.replace(/\.(jsonl?|parquet)$/, "").replace(/[^A-Za-z0-9._-]+/g, "-") || "prompts";
 }
 
 /** One row a key: path, default as JSON, meaning. */
@@ -382,7 +409,7 @@ export function configKeys(): { path: string; standard: string; doc: string }[] 
     }));
   const nested: Record<string, Record<string, v.GenericSchema>> = {
     model: modelKeys,
-    task: fileTaskKeys,
+    task: { ...fileTaskKeys, data: dataTaskKeys.data, format: dataTaskKeys.format },
     optimizer: optimizerKeys,
     lora: loraKeys,
     warmStart: warmStartKeys,

@@ -19,7 +19,7 @@ import type { Learner } from "./train/learner.ts";
 import type { Runtime } from "./train/model.ts";
 import { Trainer } from "./train/rollouts.ts";
 
-export { DataTrainer } from "./train/dataset.ts";
+export { DataTrainer, evaluateData, readsBeyondData } from "./train/dataset.ts";
 export { openModel, promptIds, type Runtime } from "./train/model.ts";
 export { estimateMemory, evaluate, readsBeyondRollouts, Trainer } from "./train/rollouts.ts";
 

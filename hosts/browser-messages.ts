@@ -14,7 +14,7 @@ import type { KernelConformance } from "../core/conformance-report.ts";
 import type { EvalResult } from "../core/evaluate.ts";
 import type { StepMetrics } from "../core/log.ts";
 import type { Row, Sample } from "../core/rewards/index.ts";
-import type { AppTask } from "./engine.ts";
+import type { AppData, AppTask } from "./engine.ts";
 
 /** Where files are kept; auto: OPFS, else IndexedDB, else memory. */
 export type StorageKind = "auto" | "opfs" | "indexeddb" | "memory";
@@ -36,8 +36,13 @@ export type { RunInfo, StepMetrics };
 /** Offered by the worker. `run` names one training run or evaluation, for its hooks and its end. */
 export type WorkerOffers = {
   open(options: WorkerOptions): Promise<{ device: string; threads: number; storage: StorageKind }>;
-  train(run: number, config: TrainConfig, task: SentTask | null): Promise<TrainResult>;
-  evaluate(run: number, config: TrainConfig, checkpoint: string | null, task: SentTask | null): Promise<EvalResult>;
+  train(run: number, config: TrainConfig, task: SentTask | AppData | null): Promise<TrainResult>;
+  evaluate(
+    run: number,
+    config: TrainConfig,
+    at: { checkpoint?: string; reference?: string },
+    task: SentTask | AppData | null,
+  ): Promise<EvalResult>;
   /** finish the step, write a checkpoint, return */
   stop(run: number): void;
   sample(options: SampleOptions): Promise<SampleResult[]>;

@@ -6,7 +6,7 @@ import { memoryStorage } from "../core/storage.ts";
 import type { PageOffers, SentTask, StorageKind, WorkerOffers } from "./browser-messages.ts";
 import { importFiles, importUrl } from "./browser-model.ts";
 import { openDevice } from "./device.ts";
-import { type AppTask, builtInTask, type HostEngine, makeEngine } from "./engine.ts";
+import { type AppData, type AppTask, builtInTask, type HostEngine, makeEngine } from "./engine.ts";
 import { type Endpoint, join } from "./port.ts";
 import { indexedDbStorage } from "./storage-indexeddb.ts";
 import { hasOpfs, opfsStorage } from "./storage-opfs.ts";
@@ -38,8 +38,9 @@ let engine: HostEngine;
 let storage: Storage;
 const stops = new Map<number, AbortController>();
 
-function taskOf(run: number, sent: SentTask | null): AppTask | undefined {
+function taskOf(run: number, sent: SentTask | AppData | null): AppTask | AppData | undefined {
   if (!sent) return undefined;
+  if ("examples" in sent) return sent;
   const { rewardNames, ...task } = sent;
   const rewards = Object.fromEntries(
     rewardNames.map((name) => [
@@ -61,7 +62,12 @@ const offers: WorkerOffers = {
     });
     const found = await openStorage(options.storage, options.root);
     storage = found.storage;
-    engine = makeEngine({ ...opened, storage, clock: () => performance.now(), taskSource: builtInTask });
+    engine = makeEngine({
+      ...opened,
+      storage,
+      clock: () => performance.now(),
+      taskSource: builtInTask,
+    });
     return { device: opened.device.name, threads: opened.threads, storage: found.kind };
   },
   async train(run, config, sent) {
@@ -81,9 +87,10 @@ const offers: WorkerOffers = {
       stops.delete(run);
     }
   },
-  evaluate: (run, config, checkpoint, sent) =>
+  evaluate: (run, config, { checkpoint, reference }, sent) =>
     engine.evaluate(config, {
-      ...(checkpoint !== null && { checkpoint }),
+      ...(checkpoint && { checkpoint }),
+      ...(reference && { reference }),
       task: taskOf(run, sent),
       onNote: (text) => page.tell("onNote", run, text),
     }),

@@ -12,14 +12,14 @@ import type { KernelConformance } from "../core/conformance-report.ts";
 import { CohortError } from "../core/errors.ts";
 import type { Storage } from "../core/host.ts";
 import type { PageOffers, SentTask, StorageKind, WorkerOffers } from "./browser-messages.ts";
-import { type AppTask, type HostEngine, rewardsByName } from "./engine.ts";
+import { type AppData, type AppTask, type HostEngine, rewardsByName } from "./engine.ts";
 import { join } from "./port.ts";
 
 export type * from "../core/api.ts";
 export { parseConfig, type TrainConfig } from "../core/config.ts";
 export { CohortError, type ErrorCode } from "../core/errors.ts";
 export { version } from "../core/generated/version.ts";
-export type { AppTask, HostEngine } from "./engine.ts";
+export type { AppData, AppTask, HostEngine } from "./engine.ts";
 
 export interface BrowserOptions extends DeviceOptions {
   /** where files are kept; default "auto": OPFS, else IndexedDB, else memory */
@@ -107,9 +107,10 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
       runs.delete(run);
     }
   }
-  const rewardsOf = (task: AppTask | undefined) => (task ? rewardsByName(task.rewards) : {});
-  const sent = (task: AppTask | undefined): SentTask | null => {
-    if (!task) return null;
+  const rewardsOf = (task: AppTask | AppData | undefined) =>
+    task && "rewards" in task ? rewardsByName(task.rewards) : {};
+  const sent = (task: AppTask | AppData | undefined): SentTask | AppData | null => {
+    if (!task || "examples" in task) return task ?? null;
     const { rewards, ...rest } = task;
     return { ...rest, rewardNames: Object.keys(rewardsByName(rewards)) };
   };
@@ -121,10 +122,8 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     storage: pageStorage(port),
     train: (config, { task, ...hooks }) =>
       during({ ...hooks, rewards: rewardsOf(task) }, (run) => port.call("train", run, config, sent(task))),
-    evaluate: (config, { checkpoint, onNote, task }) =>
-      during({ onNote, rewards: rewardsOf(task) }, (run) =>
-        port.call("evaluate", run, config, checkpoint ?? null, sent(task)),
-      ),
+    evaluate: (config, { onNote, task, ...at }) =>
+      during({ onNote, rewards: rewardsOf(task) }, (run) => port.call("evaluate", run, config, at, sent(task))),
     async *sample(asked: SampleOptions) {
       yield* await port.call("sample", asked);
     },

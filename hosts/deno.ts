@@ -15,7 +15,7 @@ import { nodeStorage } from "./storage.ts";
 import { hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
 import { spawnWebThread } from "./web-threads.ts";
 
-export type { AppTask, HostEngine } from "./engine.ts";
+export type { AppData, AppTask, HostEngine } from "./engine.ts";
 
 /** What this file uses of Deno. */
 declare const Deno: {

@@ -13,8 +13,11 @@ import type {
   TrainHooks,
   TrainResult,
 } from "../core/api.ts";
-import { isFileTask, type TrainConfig } from "../core/config.ts";
+import { type BuiltInTask, isDataTask, isFileTask, type TrainConfig, taskName } from "../core/config.ts";
 import { conformanceReport } from "../core/conformance-report.ts";
+import type { DataFormat } from "../core/data/example.ts";
+import type { Columns } from "../core/data/lines.ts";
+import { type DataSource, dataSource } from "../core/data/source.ts";
 import type { Device } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import type { EvalResult } from "../core/evaluate.ts";
@@ -30,7 +33,8 @@ import { streams } from "../core/rng.ts";
 import { generate } from "../core/rollout.ts";
 import { Session } from "../core/session.ts";
 import { loadTask, type TaskSource } from "../core/tasks/index.ts";
-import { evaluate, openModel, type Runtime, train } from "../core/train.ts";
+import { evaluate, evaluateData, openModel, type Runtime, train } from "../core/train.ts";
+import { openDataSet } from "./data-set.ts";
 
 /** Prompts and rewards that an app hands over in JavaScript, in place of the configuration's task. */
 export interface AppTask {
@@ -47,13 +51,24 @@ export interface AppTask {
   passAt?: number;
 }
 
+/** Examples that an app hands over in place of the configuration's task: rows with the columns of their format. */
+export interface AppData {
+  /** in metrics and folder names; default: "app" */
+  name?: string;
+  examples: readonly Columns[];
+  /** default: an eighth of the examples is kept apart */
+  heldout?: readonly Columns[];
+  /** default "auto": the first example's columns say */
+  format?: DataFormat | "auto";
+}
+
 /** An engine that also takes a task from the app, and whose files can be reached. */
 export interface HostEngine extends Engine {
   readonly storage: Storage;
-  train(config: TrainConfig, hooks: TrainHooks & { task?: AppTask }): Promise<TrainResult>;
+  train(config: TrainConfig, hooks: TrainHooks & { task?: AppTask | AppData }): Promise<TrainResult>;
   evaluate(
     config: TrainConfig,
-    options: { checkpoint?: string; onNote?(text: string): void; task?: AppTask },
+    options: { checkpoint?: string; reference?: string; onNote?(text: string): void; task?: AppTask | AppData },
   ): Promise<EvalResult>;
 }
 
@@ -64,7 +79,7 @@ export interface EngineParts {
   clock: Clock;
   /** of the device, for the memory estimate */
   threads: number;
-  /** the task that a configuration names */
+  /** the task that a configuration names, where it is no data set */
   taskSource(config: TrainConfig, note?: (text: string) => void): Promise<TaskSource>;
   doctor(): Promise<DoctorResult>;
   close(): void | Promise<void>;
@@ -95,10 +110,25 @@ export function appTask(given: AppTask, note: (text: string) => void = () => {})
   return fileTask({ name, train, heldout, rewards, passAt });
 }
 
+/** @throws CohortError where there is no example, or one is malformed */
+export function appData(given: AppData, note: (text: string) => void = () => {}): DataSource {
+  const { name = "app", examples, heldout, format } = given;
+  if (examples.length === 0) throw new CohortError("bad-input", `task ${name}: examples is empty`, "give at least one");
+  const rows = (list: readonly Columns[], of: string) =>
+    list.map((columns, i) => ({ where: `task ${name}: ${of}[${i}]`, columns }));
+  return dataSource({
+    name,
+    rows: rows(examples, "examples"),
+    ...(heldout && { heldout: rows(heldout, "heldout") }),
+    ...(format && { format }),
+    note,
+  });
+}
+
 /** The tasks of a host that cannot load a reward file: the built-in ones. */
 export async function builtInTask(config: TrainConfig): Promise<TaskSource> {
   const { task } = config;
-  if (!isFileTask(task)) return loadTask(task);
+  if (!isFileTask(task)) return loadTask(task as BuiltInTask);
   throw new CohortError(
     "bad-reward",
     `task: ${task.reward} cannot be loaded here, a page has no files of modules`,
@@ -107,9 +137,15 @@ export async function builtInTask(config: TrainConfig): Promise<TaskSource> {
 }
 
 /** A run of an app's own task says so in its config.json, and can be continued on another host. */
-function withAppTask(config: TrainConfig, task: AppTask | undefined): TrainConfig {
-  if (!task || isFileTask(config.task)) return config;
-  const { name = "app", weights = {}, passAt = 1 } = task;
+function withAppTask(config: TrainConfig, task: AppTask | AppData | undefined): TrainConfig {
+  if (!task) return config;
+  const { name = "app" } = task;
+  if ("examples" in task) {
+    if (isDataTask(config.task)) return config;
+    return { ...config, task: { data: `${name}.jsonl`, format: task.format ?? "auto", heldout: null } };
+  }
+  if (isFileTask(config.task)) return config;
+  const { weights = {}, passAt = 1 } = task;
   return {
     ...config,
     task: { prompts: `${name}.jsonl`, reward: `${name}.mjs`, weights: { ...weights }, heldout: null, passAt },
@@ -121,8 +157,11 @@ const precisionOf = (asked: DeviceOptions["precision"]) => (asked === 24 || aske
 export function makeEngine(parts: EngineParts): HostEngine {
   const { device, numeric, storage, clock, threads } = parts;
   const runtime: Runtime = { device, numeric, storage, clock, threads };
-  const source = async (config: TrainConfig, task: AppTask | undefined, note?: (text: string) => void) =>
-    task ? appTask(task, note) : parts.taskSource(config, note);
+  const source = async (config: TrainConfig, task: AppTask | AppData | undefined, note?: (text: string) => void) => {
+    if (task) return "examples" in task ? appData(task, note) : appTask(task, note);
+    if (isDataTask(config.task)) return openDataSet(config.task, taskName(config), storage, note);
+    return parts.taskSource(config, note);
+  };
   return {
     storage,
     runtime,
@@ -130,9 +169,13 @@ export function makeEngine(parts: EngineParts): HostEngine {
       const { task, ...others } = hooks;
       return train(withAppTask(config, task), await source(config, task, hooks.onNote), runtime, others);
     },
-    async evaluate(config, { checkpoint, onNote, task: given }) {
+    async evaluate(config, { checkpoint, reference, onNote, task: given }) {
       const task = await source(config, given, onNote);
       const at: TrainConfig = checkpoint ? { ...config, model: checkpoint } : config;
+      if ("examples" in task) {
+        const started = checkpoint && typeof config.model === "string" ? config.model : null;
+        return evaluateData(withAppTask(at, given), task, runtime, reference ?? started);
+      }
       const session = new Session(device, numeric, await openModel(at, task, runtime), config.optimizer);
       try {
         return await evaluate(session, task, at);

@@ -10,7 +10,7 @@ import { spawnThread } from "./node-threads.ts";
 import { nodeStorage } from "./storage.ts";
 
 export { CpuDevice } from "./cpu.ts";
-export type { AppTask, HostEngine } from "./engine.ts";
+export type { AppData, AppTask, HostEngine } from "./engine.ts";
 export { downloadModel } from "./hub.ts";
 export { spawnThread } from "./node-threads.ts";
 export { nodeStorage } from "./storage.ts";

@@ -114,7 +114,7 @@ export class DataTrainer extends Learner {
     refuseMeaningless(config, scored, reads.has("seq_logp_kl"));
     const reference = referenceKind(config, recipe, reads);
     const loaded = await openModel(config, source, runtime, { scoreHead: scored });
-    if (config.lora) {
+    if (config.lora && !loaded.model.lora) {
       const { rank, alpha, targetModules } = config.lora;
       const base = typeof config.model === "string" ? { baseModel: config.model } : {};
       addLora(
@@ -260,6 +260,7 @@ export class DataTrainer extends Learner {
   async evaluate(): Promise<EvalResult> {
     const { session, recipe, params, config } = this;
     const examples = this.#heldout;
+    if (examples.length === 0) throw new CohortError("bad-config", "evalPrompts is 0", "give at least 1");
     // Pieces no larger than those of training.
     const microBatches = Math.max(
       1,
@@ -305,6 +306,25 @@ export class DataTrainer extends Learner {
       maxTokens: longest,
       threads: this.runtime.threads,
     });
+  }
+}
+
+/**
+ * Loss and accuracies of the configuration's model on held-out examples.
+ * @param reference folder of the reference policy's weights; null: the model itself, so that log-ratios are 0
+ */
+export async function evaluateData(
+  config: TrainConfig,
+  source: DataSource,
+  runtime: Runtime,
+  reference: string | null,
+): Promise<EvalResult> {
+  const trainer = await DataTrainer.create(config, source, runtime);
+  try {
+    await trainer.policyReference.load(reference);
+    return await trainer.evaluate();
+  } finally {
+    trainer.close();
   }
 }
 

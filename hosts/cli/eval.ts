@@ -57,10 +57,12 @@ async function run(args: Arguments, io: Io): Promise<number> {
       throw new CohortError("bad-input", `eval: ${path} has no checkpoint`, "train further, or give --checkpoint DIR");
     }
   }
+  const reference = `${path}/reference`;
   const engine = await io.engine(deviceOf(config));
   try {
     const result = await engine.evaluate(config, {
       ...(checkpoint && { checkpoint }),
+      ...(isRun && (await io.storage.exists(reference)) && { reference }),
       onNote: (t) => io.err(`cohort: ${t}\n`),
     });
     if (args.values.json) io.out(jsonLine(evaluationJson(result)));
