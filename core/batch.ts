@@ -7,7 +7,7 @@
  */
 import { bad, checkNumbers, makeLevels, trajectoryAt } from "./batch/check.ts";
 import { type Field, type FieldRule, type Shape, STANDARD_FIELDS } from "./batch/fields.ts";
-import { addRewards, addScalars, flatten, isNested, lengthsOf, raggedField, vocabularyField } from "./batch/read.ts";
+import { addRewards, addScalars, lengthsOf, readFields } from "./batch/read.ts";
 import { nearest } from "./errors.ts";
 import { ALL, Level } from "./rl/level.ts";
 
@@ -111,16 +111,7 @@ export class Batch {
    * @throws CohortError "bad-batch" naming field, trajectory and token
    */
   static fromCase(json: Record<string, unknown>, declared: Readonly<Record<string, Shape>> = {}): Batch {
-    const ruleOf = (name: string): FieldRule => {
-      if (name in declared) return { ...STANDARD_FIELDS[name], shape: [declared[name]] };
-      const rule = STANDARD_FIELDS[name];
-      if (rule) return rule;
-      const guess = nearest(name, [...Object.keys(STANDARD_FIELDS), ...Object.keys(declared)]);
-      throw bad(
-        `Batch.fromCase: unknown field '${name}'`,
-        guess ? `did you mean '${guess}'?` : "leave it out, or declare it in the recipe's `fields`",
-      );
-    };
+    const ruleOf = rulesWith(declared);
     const lengths = lengthsOf(json, ruleOf);
     const group = json["group"] === undefined || ruleOf("group").shape[0] === "raw" ? undefined : json["group"];
     if (group !== undefined && !Array.isArray(group))
@@ -128,42 +119,25 @@ export class Batch {
     const levels = makeLevels(lengths, group as number[] | undefined);
     const fields = new Map<string, Field>();
     const raw = new Map<string, unknown>();
-    const offsets = levels.token.edge(levels.trajectory).offsets as Int32Array;
-    let vocabulary: Level | undefined;
-    for (const [name, value] of Object.entries(json)) {
-      if (name === "group") continue;
-      const rule = ruleOf(name);
-      raw.set(name, value);
-      if (rule.shape[0] === "raw") {
-        if (name === "rewards" && !("rewards" in declared)) addRewards(fields, levels.trajectory, value, offsets);
-        continue;
-      }
-      const shape = rule.shape.length === 1 ? rule.shape[0] : isNested(value) ? "token" : "trajectory";
-      if (shape === "vocabulary") {
-        const field = vocabularyField(name, value, levels.token, lengths, vocabulary);
-        vocabulary = field.level;
-        fields.set(name, field);
-      } else if (shape === "ragged") {
-        fields.set(name, raggedField(name, value, levels.trajectory));
-      } else if (shape === "token") {
-        const data = flatten(name, value, lengths);
-        // A recipe that declares a standard field takes it as any number.
-        checkNumbers(name, levels.token, data, offsets, "", name in declared);
-        fields.set(name, { level: levels.token, data });
-      } else {
-        const level = shape === "batch" ? ALL : shape === "group" ? levels.group : levels.trajectory;
-        const list = shape === "batch" && !Array.isArray(value) ? [value] : value;
-        if (!Array.isArray(list) || list.length !== level.size) {
-          const count = Array.isArray(list) ? `${list.length} entries` : `${JSON.stringify(list)}`;
-          throw bad(
-            `Batch.fromCase: field '${name}' has ${count} for ${level.size} of '${level.name}'`,
-            `give one number a ${level.name}`,
-          );
-        }
-        addScalars(fields, name, level, list, offsets, rule.nullable ?? false);
-      }
-    }
+    const vocabulary = readFields(json, levels, ruleOf, fields, raw);
     return new Batch({ ...levels, vocabulary }, fields, raw);
+  }
+
+  /**
+   * The same batch with more fields in the form that a case has them.
+   *
+   * @param declared the shape of those that are not standard
+   * @throws CohortError "bad-batch" naming field, trajectory and token
+   */
+  withCase(json: Readonly<Record<string, unknown>>, declared: Readonly<Record<string, Shape>> = {}): Batch {
+    const [fields, raw] = [new Map(this.fields), new Map(this.raw)];
+    const vocabulary = readFields(json, this, rulesWith(declared), fields, raw);
+    return new Batch({ ...this.#levels, vocabulary }, fields, raw);
+  }
+
+  get #levels() {
+    const { token, trajectory, group, vocabulary, grouped } = this;
+    return { token, trajectory, group, vocabulary, grouped };
   }
 
   /** The same batch with more fields (or others in place of those of the same name). */
@@ -284,4 +258,18 @@ export class Batch {
       Array.from({ length: offsets[i + 1] - offsets[i] }, (_, t) => data[offsets[i] + t]),
     );
   }
+}
+
+/** What is known of each field: its own rule, that of the recipe, or a refusal with the nearest name. */
+function rulesWith(declared: Readonly<Record<string, Shape>>): (name: string) => FieldRule {
+  return (name) => {
+    if (name in declared) return { ...STANDARD_FIELDS[name], shape: [declared[name]], declared: true };
+    const rule = STANDARD_FIELDS[name];
+    if (rule) return rule;
+    const guess = nearest(name, [...Object.keys(STANDARD_FIELDS), ...Object.keys(declared)]);
+    throw bad(
+      `Batch.fromCase: unknown field '${name}'`,
+      guess ? `did you mean '${guess}'?` : "leave it out, or declare it in the recipe's `fields`",
+    );
+  };
 }

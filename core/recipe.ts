@@ -64,7 +64,7 @@ export {
   type Params,
   range,
 } from "./recipe/parameters.ts";
-export { type Prepared, prepare } from "./recipe/prepare.ts";
+export { type Prepared, plan, prepare } from "./recipe/prepare.ts";
 export {
   type DataKind,
   defineRecipe,
@@ -74,6 +74,7 @@ export {
   type Slots,
   type Stage,
   type State,
+  type SupplyName,
 } from "./recipe/types.ts";
 
 /** @throws CohortError "unknown-recipe" with the nearest id */

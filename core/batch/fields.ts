@@ -17,6 +17,8 @@ export interface FieldRule {
   logProbability?: boolean;
   /** null stands for "not applicable"; the field `<name>.present` tells which are there. */
   nullable?: boolean;
+  /** Whether the recipe says how it lies. */
+  declared?: boolean;
 }
 
 /** The fields that any recipe may read; further ones are declared by the recipe that reads them. */

@@ -1,11 +1,11 @@
 /**
  * @file From the nested lists of a case to flat fields.
  */
-import { Level } from "../rl/level.ts";
+import { ALL, Level } from "../rl/level.ts";
 import { bad, checkNumbers } from "./check.ts";
 import type { Field, FieldRule } from "./fields.ts";
 
-export const isNested = (value: unknown): boolean => Array.isArray(value) && value.some(Array.isArray);
+const isNested = (value: unknown): boolean => Array.isArray(value) && value.some(Array.isArray);
 
 /** Lengths by `length`, else by the first ragged field over tokens, else none. */
 export function lengthsOf(json: Record<string, unknown>, ruleOf: (name: string) => FieldRule): number[] {
@@ -33,7 +33,7 @@ function toNumber(value: unknown): number {
   return typeof value === "number" ? value : value === true ? 1 : value === false ? 0 : Number.NaN;
 }
 
-export function flatten(name: string, value: unknown, lengths: readonly number[]): Float64Array {
+function flatten(name: string, value: unknown, lengths: readonly number[]): Float64Array {
   if (!Array.isArray(value) || value.length !== lengths.length) {
     const got = Array.isArray(value) ? `${value.length} rows` : JSON.stringify(value);
     throw bad(
@@ -59,7 +59,7 @@ export function flatten(name: string, value: unknown, lengths: readonly number[]
   return data;
 }
 
-export function raggedField(name: string, value: unknown, trajectory: Level): Field {
+function raggedField(name: string, value: unknown, trajectory: Level): Field {
   if (!Array.isArray(value) || value.length !== trajectory.size || !value.every(Array.isArray)) {
     throw bad(
       `Batch.fromCase: field '${name}' is not a list of ${trajectory.size} lists`,
@@ -76,7 +76,7 @@ export function raggedField(name: string, value: unknown, trajectory: Level): Fi
   return { level, data };
 }
 
-export function vocabularyField(
+function vocabularyField(
   name: string,
   value: unknown,
   token: Level,
@@ -145,4 +145,51 @@ export function addRewards(fields: Map<string, Field>, trajectory: Level, value:
     }
     addScalars(fields, `rewards.${name}`, trajectory, list, offsets, true);
   }
+}
+
+/** Puts the fields of a case where they belong. @returns the level of rows over the vocabulary, where there are any */
+export function readFields(
+  json: Readonly<Record<string, unknown>>,
+  levels: { token: Level; trajectory: Level; group: Level; vocabulary?: Level },
+  ruleOf: (name: string) => FieldRule,
+  fields: Map<string, Field>,
+  raw: Map<string, unknown>,
+): Level | undefined {
+  const offsets = levels.token.edge(levels.trajectory).offsets as Int32Array;
+  const lengths = Array.from({ length: levels.trajectory.size }, (_, i) => offsets[i + 1] - offsets[i]);
+  let vocabulary = levels.vocabulary;
+  for (const [name, value] of Object.entries(json)) {
+    if (name === "group") continue;
+    const rule = ruleOf(name);
+    raw.set(name, value);
+    if (rule.shape[0] === "raw") {
+      if (name === "rewards" && !rule.declared) addRewards(fields, levels.trajectory, value, offsets);
+      continue;
+    }
+    const shape = rule.shape.length === 1 ? rule.shape[0] : isNested(value) ? "token" : "trajectory";
+    if (shape === "vocabulary") {
+      const field = vocabularyField(name, value, levels.token, lengths, vocabulary);
+      vocabulary = field.level;
+      fields.set(name, field);
+    } else if (shape === "ragged") {
+      fields.set(name, raggedField(name, value, levels.trajectory));
+    } else if (shape === "token") {
+      const data = flatten(name, value, lengths);
+      // A recipe that declares a standard field takes it as any number.
+      checkNumbers(name, levels.token, data, offsets, "", rule.declared);
+      fields.set(name, { level: levels.token, data });
+    } else {
+      const level = shape === "batch" ? ALL : shape === "group" ? levels.group : levels.trajectory;
+      const list = shape === "batch" && !Array.isArray(value) ? [value] : value;
+      if (!Array.isArray(list) || list.length !== level.size) {
+        const count = Array.isArray(list) ? `${list.length} entries` : `${JSON.stringify(list)}`;
+        throw bad(
+          `Batch.fromCase: field '${name}' has ${count} for ${level.size} of '${level.name}'`,
+          `give one number a ${level.name}`,
+        );
+      }
+      addScalars(fields, name, level, list, offsets, rule.nullable ?? false);
+    }
+  }
+  return vocabulary;
 }

@@ -61,6 +61,7 @@ export function compose(base: Recipe, parts: Parts): Recipe {
         params: slot === "kl" ? { ...result.params, ...lender.params } : { ...lender.params, ...result.params },
         fields: { ...lender.fields, ...result.fields },
         state: result.state ?? lender.state,
+        trains: joinedTraining(result.trains, lender.trains),
       };
     }
     const filled = lenders.length === 1 ? lenders[0][slot] : joined(slot, lenders);
@@ -68,6 +69,15 @@ export function compose(base: Recipe, parts: Parts): Recipe {
     result = { ...result, [slot]: filled };
   }
   return result;
+}
+
+/** What training must supply to a system and to what is put into it. */
+function joinedTraining(base: Recipe["trains"], lender: Recipe["trains"]): Recipe["trains"] {
+  if (!lender) return base;
+  const supply = { ...lender.supply, ...base?.supply };
+  const draws = base?.draws ?? lender.draws;
+  const refuse = base?.refuse ?? lender.refuse;
+  return { ...base, supply, ...(draws && { draws }), ...(refuse && { refuse }) };
 }
 
 /** Several recipes' slots as one, where that has a meaning. */

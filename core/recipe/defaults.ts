@@ -67,12 +67,17 @@ export function paramsOf(recipe: Recipe): ParamSpecs {
 /**
  * The parameters to run with: defaults, overridden by what is given.
  *
+ * @param config a run's configuration, for parameters that repeat a key of it
  * @throws CohortError "bad-config" for an unknown name (with the nearest), a wrong type, a number out of range
  */
-export function resolveParams(recipe: Recipe, given: Readonly<Record<string, unknown>> = {}): Params {
+export function resolveParams(
+  recipe: Recipe,
+  given: Readonly<Record<string, unknown>> = {},
+  config: { readonly [K in NonNullable<Param<unknown>["config"]>]?: number } = {},
+): Params {
   const specs = paramsOf(recipe);
   const values: Params = {};
-  for (const [name, spec] of Object.entries(specs)) values[name] = spec.default;
+  for (const [name, spec] of Object.entries(specs)) values[name] = (spec.config && config[spec.config]) ?? spec.default;
   for (const [name, value] of Object.entries(given)) {
     const spec = specs[name];
     const where = `resolveParams: recipe '${recipe.id}', parameter '${name}'`;

@@ -9,11 +9,14 @@ export interface Param<T> {
   min?: number;
   max?: number;
   choices?: readonly string[];
+  /** The key of the run's configuration that it repeats: a run that does not set the parameter takes that key's value. */
+  config?: "promptsPerStep" | "rolloutsPerPrompt";
 }
 
 interface Bounds {
   min?: number;
   max?: number;
+  config?: Param<number>["config"];
 }
 
 export const number = (value: number, doc: string, bounds: Bounds = {}): Param<number> => ({

@@ -139,3 +139,21 @@ export function prepare(
   }
   return { batch: current, ...result, outputs, metrics, state: after };
 }
+
+/**
+ * What the sampler decides before there are rollouts: its outputs alone.
+ *
+ * @param batch one trajectory of no tokens for each prompt that is asked about
+ * @param state of the last `prepare` (absent: the recipe's initial state)
+ */
+export function plan(recipe: Recipe, params: Params, batch: Batch, state?: State): Record<string, unknown> {
+  const outputs: Record<string, unknown> = {};
+  const c = new Context(batch, { metrics: false, state: state ?? recipe.state?.init(params) ?? {} });
+  try {
+    recipe.sampler?.(c, params);
+    collect(c, outputs, {});
+  } finally {
+    c.close();
+  }
+  return outputs;
+}

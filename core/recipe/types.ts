@@ -24,6 +24,20 @@ export type Stage =
 
 export type DataKind = "pairs" | "labels" | "completions";
 
+/** What a trainer makes beside the fields of plain rollouts; core/train/supply.ts says what each is. */
+export type SupplyName =
+  | "prompt"
+  | "prompt-stats"
+  | "category"
+  | "thompson-draws"
+  | "pool-successes"
+  | "pool-correct"
+  | "pool-tokens"
+  | "pool-gradients-right"
+  | "pool-gradients-wrong"
+  | "stored-logp"
+  | "stored-logp-now";
+
 /** What a filter keeps, as 1s and 0s. */
 export interface Kept {
   /** Over trajectories. */
@@ -95,8 +109,17 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
    * `refuse`: why it cannot train a language model from rollouts, where it cannot. `data`: it trains from a data set of
    * such examples: pairs of a chosen and a rejected completion, completions labelled good or bad, or completions to learn.
    * `head`: what is trained gives a score in place of tokens.
+   * `supply`: fields that rollouts alone do not have, and which of the trainer's supplies (core/train/supply.ts) makes each.
+   * `draws`: the sampler decides which prompts are drawn, by `sampling_weight` over the prompts of the pool or over their
+   * categories, or by `selected`, and how many rollouts each gets, by `rollouts`.
    */
-  trains?: { refuse?: string; data?: DataKind; head?: "score" };
+  trains?: {
+    refuse?: string;
+    data?: DataKind;
+    head?: "score";
+    supply?: Readonly<Record<string, SupplyName>>;
+    draws?: "prompts" | "categories";
+  };
 }
 
 /** As given; its type makes the parameters known to the slots. */
