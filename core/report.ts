@@ -1,15 +1,16 @@
 /** @file report.html of a run: one self-contained page, no network, no script; light and dark; readable on a phone. */
 
-import { describeConfig, type TrainConfig, taskName } from "./config.ts";
+import { describeConfig, isFileTask, type TrainConfig, taskName } from "./config.ts";
 import type { EvalResult } from "./evaluate.ts";
 import type { StepMetrics } from "./log.ts";
-import { escapeHtml as e, formatNumber, type Plot, plotFigure } from "./plot.ts";
+import { barsFigure, escapeHtml as e, formatNumber, type Plot, plotFigure } from "./plot.ts";
 import type { EvaluationLine, Run, SampleLine } from "./run.ts";
 
 /** What a report says of the algorithm; a recipe has these fields. */
 export interface ReportRecipe {
   readonly id: string;
   readonly paper?: { readonly title: string; readonly arxiv?: string };
+  readonly params?: Readonly<Record<string, { readonly default?: unknown; readonly doc?: string }>>;
   readonly formula?: string;
   readonly describe?: string;
 }
@@ -29,8 +30,10 @@ export interface ReportInput {
 
 /** The look of all reports. */
 export const STYLE = `
-:root{color-scheme:light dark;--bg:#fbfbfa;--card:#fff;--ink:#1c1e21;--soft:#626a73;--line:#e3e5e8;--accent:#2457d6;--good:#11734b;--wash:#eef3ff}
-@media(prefers-color-scheme:dark){:root{--bg:#121417;--card:#1a1d21;--ink:#e8eaed;--soft:#9aa3ad;--line:#2c3137;--accent:#7ea6ff;--good:#5fd39b;--wash:#1d2636}}
+:root{color-scheme:light dark;--bg:#fbfbfa;--card:#fff;--ink:#1c1e21;--soft:#626a73;--line:#e3e5e8;--accent:#2457d6;--good:#11734b;--bad:#b3261e;--wash:#eef3ff;
+--s0:#2457d6;--s1:#c2410c;--s2:#0f766e;--s3:#7e22ce;--s4:#92700c;--s5:#be185d;--s6:#0369a1;--s7:#4d7c0f}
+@media(prefers-color-scheme:dark){:root{--bg:#121417;--card:#1a1d21;--ink:#e8eaed;--soft:#9aa3ad;--line:#2c3137;--accent:#7ea6ff;--good:#5fd39b;--bad:#ff8a80;--wash:#1d2636;
+--s0:#7ea6ff;--s1:#fb923c;--s2:#2dd4bf;--s3:#c084fc;--s4:#e2b93b;--s5:#f472b6;--s6:#38bdf8;--s7:#a3e635}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:1160px;margin:0 auto;padding:28px 18px 60px}
@@ -54,6 +57,10 @@ svg text{fill:var(--soft);font-size:10.5px;font-variant-numeric:tabular-nums}
 .raw{fill:none;stroke:var(--accent);stroke-width:1;opacity:.3}
 .line{fill:none;stroke:var(--accent);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .whisker{stroke:var(--accent);stroke-width:1.5;opacity:.5}
+.bar0{fill:var(--accent);opacity:.35}.bar1{fill:var(--accent)}
+.error{stroke:var(--ink);stroke-width:1.5}
+.legend{display:flex;flex-wrap:wrap;gap:6px 18px;margin:12px 0;padding:0;list-style:none}
+.legend li{display:flex;align-items:center;gap:7px}.legend svg{width:22px;height:6px;flex:none}
 .dot{fill:var(--accent);stroke:var(--card);stroke-width:1.5}
 .hit{fill:var(--accent);opacity:0}.hit:hover{opacity:.85}
 .none{color:var(--soft);font-size:.88rem;padding:30px 0;text-align:center;max-width:none}
@@ -69,6 +76,8 @@ td small{color:var(--soft)}
 .pair h3{margin:0 0 4px;font-size:.78rem;font-weight:500;color:var(--soft);display:flex;justify-content:space-between}
 .text{white-space:pre-wrap;overflow-wrap:anywhere}
 .right{box-shadow:inset 3px 0 0 var(--good)}
+.wrap{white-space:normal;min-width:16em}
+.beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(330px,100%),1fr));gap:12px;align-items:start}
 .formula{background:var(--wash);border-radius:8px;padding:10px 14px;overflow-x:auto;white-space:pre-wrap}
 dl{display:grid;grid-template-columns:auto 1fr;gap:4px 16px;margin:0}
 dd{margin:0;overflow-wrap:anywhere}
@@ -121,7 +130,8 @@ function evaluationTable(before: EvalResult | undefined, after: EvalResult | und
   const { prompts, samplesPerPrompt } = results[0];
   return `<h2>Before and after</h2><p class="soft">${prompts} held-out prompts, ${samplesPerPrompt} completions each;
 small figures are 95 % intervals over prompts. pass@k and maj@k are unbiased: expectations over all subsets of k.</p>
-<div class="scroll"><table><tr><th></th><th>before</th><th>after</th><th>change</th></tr>${rows.join("")}</table></div>`;
+<div class="beside">${passPicture(before, after)}
+<div class="scroll"><table><tr><th></th><th>before</th><th>after</th><th>change</th></tr>${rows.join("")}</table></div></div>`;
 }
 
 function samplePairs(before: EvalResult | undefined, after: EvalResult | undefined): string {
@@ -141,10 +151,11 @@ function samplePairs(before: EvalResult | undefined, after: EvalResult | undefin
   return `<h2>Completions of held-out prompts</h2>${blocks.join("")}`;
 }
 
-function plots(metrics: readonly StepMetrics[], evaluations: readonly EvaluationLine[]): string {
+/** The curves of a run: the same in its report and on the page while it trains. */
+export function runPlots(metrics: readonly StepMetrics[], evaluations: readonly EvaluationLine[]): Plot[] {
   const series = (key: keyof StepMetrics) =>
     metrics.flatMap((m) => (typeof m[key] === "number" ? [{ x: m.step, y: m[key] as number }] : []));
-  const figures: Plot[] = [
+  const plots: Plot[] = [
     { title: "reward", points: series("reward") },
     {
       title: "pass@1, held out",
@@ -167,11 +178,66 @@ function plots(metrics: readonly StepMetrics[], evaluations: readonly Evaluation
   ];
   const rewards = new Set(metrics.flatMap((m) => Object.keys(m)).filter((k) => /^rewards\/.*\/mean$/.test(k)));
   if (rewards.size > 1) {
-    for (const key of rewards) figures.push({ title: key.slice(0, -5), points: series(key as keyof StepMetrics) });
+    for (const key of rewards) plots.push({ title: key.slice(0, -5), points: series(key as keyof StepMetrics) });
   }
-  return `<h2>Training</h2><div class="grid2">${figures.map(plotFigure).join("")}</div>
+  return plots;
+}
+
+function training(metrics: readonly StepMetrics[], evaluations: readonly EvaluationLine[]): string {
+  const figures = runPlots(metrics, evaluations).map(plotFigure).join("");
+  return `<h2>Training</h2><div class="grid2">${figures}</div>
 <p class="soft" style="margin-top:10px">Faint: each step. Strong: moving average. On policy a loss whose advantages sum to 0 over each
 group is 0 by construction (every ratio is 1); its gradient is not.</p>`;
+}
+
+/** pass@k and maj@k before and after, side by side. */
+function passPicture(before: EvalResult | undefined, after: EvalResult | undefined): string {
+  if (!before || !after) return "";
+  const groups = estimates([before, after]).map((name) => ({
+    name,
+    values: [before, after].map((r) => {
+      const interval = r[`${name}/interval`];
+      return typeof r[name] === "number" ? { x: 0, y: r[name], low: interval?.[0], high: interval?.[1] } : null;
+    }),
+  }));
+  if (groups.length === 0) return "";
+  return barsFigure({ title: "right answers, held out", names: ["before", "after"], groups, to: 1 });
+}
+
+const MARKS = 6;
+
+/** What the digest promises, and the digests on the way. */
+function exactness(input: ReportInput): string {
+  const { config, metrics, digest } = input;
+  const marks = new Set(Array.from({ length: MARKS }, (_, k) => Math.round((k * (metrics.length - 1)) / (MARKS - 1))));
+  const steps = metrics.filter((m, k) => marks.has(k) && m.digest !== "");
+  const own = isFileTask(config.task) ? " and the reward function gives the same numbers" : "";
+  const said =
+    config.precision === "fast"
+      ? `Precision "fast" keeps no bits: another machine may end with other weights. With precision 12 or 24 they would be the same.`
+      : `Every sum has a fixed order and every rounding a fixed place. So this configuration gives these samples, these curves
+(but for times) and these weights again, bit for bit, wherever it runs${own}: on any number of threads, in any number of micro-batches,
+stopped and resumed or not, on WASM or WebGPU, in Node, Deno or a browser. Another machine is compared by one number:`;
+  return `<h2>Exactness</h2><p>${said}</p><p class="formula mono">digest of the weights ${e(digest)}</p>${
+    steps.length > 1
+      ? `<div class="scroll"><table><tr><th>after step</th>${steps.map((m) => `<td>${m.step}</td>`).join("")}</tr>
+<tr><th>digest</th>${steps.map((m) => `<td class="mono">${e(m.digest)}</td>`).join("")}</tr></table></div>`
+      : ""
+  }`;
+}
+
+/** The recipe's parameters with the values of this run. */
+function parameters(recipe: ReportRecipe, config: TrainConfig): string {
+  const specs = Object.entries(recipe.params ?? {});
+  if (specs.length === 0) return "";
+  const lines = specs.map(([name, spec]) => {
+    const given = config.params[name];
+    const value = e(JSON.stringify(given === undefined ? spec.default : given) ?? "");
+    const standard = given !== undefined && JSON.stringify(given) !== JSON.stringify(spec.default);
+    const was = standard ? ` <small>default ${e(JSON.stringify(spec.default))}</small>` : "";
+    return `<tr><th class="mono">${e(name)}</th><td class="mono left">${value}${was}</td><td class="left soft wrap">${e(spec.doc ?? "")}</td></tr>`;
+  });
+  return `<div class="scroll"><table>${lines.join("")}</table></div>`;
 }
 
 function rows(values: Readonly<Record<string, string | number>>): string {
@@ -209,8 +275,8 @@ export function report(input: ReportInput): string {
 <ul class="facts">${facts
     .map(([name, value, up]) => `<li><span>${e(name)}</span><b${up ? ' class="up"' : ""}>${e(value)}</b></li>`)
     .join("")}</ul></header>
+${training(metrics, evaluations)}
 ${evaluationTable(before, after)}
-${plots(metrics, evaluations)}
 ${samplePairs(before, after)}
 ${
   rollouts.length > 0
@@ -224,7 +290,9 @@ ${
 }
 <h2>Recipe: ${e(recipe.id)}</h2>${paper}
 ${recipe.formula ? `<p class="formula mono">${e(recipe.formula)}</p>` : ""}
-${recipe.describe ? `<p class="text">${e(recipe.describe)}</p>` : ""}
+${recipe.describe ? `<p>${e(recipe.describe)}</p>` : ""}
+${parameters(recipe, config)}
+${exactness(input)}
 <h2>Where it ran</h2>${rows(input.environment)}
 <h2>Configuration</h2>
 <p class="soft">${derived.trajectoriesPerStep} trajectories a step, ${derived.trajectoriesPerOptimizerStep} an optimiser step,

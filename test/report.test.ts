@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseConfig } from "../core/config.ts";
 import { summarize } from "../core/evaluate.ts";
 import { stepMetrics } from "../core/log.ts";
-import { escapeHtml, formatNumber, plotFigure, ticks } from "../core/plot.ts";
+import { curvesFigure, escapeHtml, formatNumber, legend, plotFigure, ticks } from "../core/plot.ts";
 import { type ReportInput, report, writeReport } from "../core/report.ts";
 import { openRun } from "../core/run.ts";
 import { memoryStorage } from "../core/storage.ts";
@@ -51,11 +51,41 @@ test("it shows before, after, their change, plots, and the digest", () => {
   expect(page).toContain("75.0 %");
   expect(page).toContain("+50<small> points</small>");
   expect(page).toContain("0123456789abcdef");
-  expect(page.match(/<svg/g)?.length).toBe(5);
+  // Four curves, pass@1 over the steps, and the bars of before and after.
+  expect(page.match(/<svg/g)?.length).toBe(6);
   for (const title of ["reward", "entropy", "KL to the reference", "gradient norm", "tokens a second"]) {
     expect(page).toContain(`<span>${title}`);
   }
   expect(page).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test("it shows the values of the recipe's parameters, and what the digest promises", () => {
+  const params = { eps_hi: { default: 0.2, doc: "clip range above 1" }, beta: { default: 0.5, doc: "of the penalty" } };
+  const metrics = input.metrics.map((m) => ({ ...m, digest: `digest-${m.step}` }));
+  const config = { ...input.config, params: { eps_hi: 0.28 } };
+  const page = report({ ...input, recipe: { ...input.recipe, params }, metrics, config });
+  expect(page).toContain("0.28 <small>default 0.2</small>");
+  expect(page).toContain(">0.5</td>");
+  expect(page).toContain("clip range above 1");
+  expect(page).toMatch(/bit for bit, wherever it runs:/);
+  for (const step of [1, 7, 13, 30]) expect(page).toContain(`digest-${step}<`);
+  expect(report({ ...input, config: { ...config, precision: "fast" } })).toContain("keeps no bits");
+});
+
+test("curves of several runs: a line each, bands where there are intervals, nothing that is not a number", () => {
+  const line = [0.25, 0.5, 0.75].map((y, x) => ({ x, y, low: y - 0.1, high: y + 0.1 }));
+  const lonely = [{ x: 1, y: 2 }];
+  const svg = curvesFigure({
+    title: "reward",
+    series: [nasty, "b", "c"].map((name, k) => ({ name, points: [line, lonely, []][k] })),
+  });
+  expect(svg.match(/stroke="var\(--s0\)"/g)?.length).toBe(1);
+  expect(svg.match(/opacity="\.15"/g)?.length).toBe(1);
+  expect(svg.match(/<circle/g)?.length).toBe(1);
+  expect(svg).toContain(escapeHtml(`${nasty}: 0.75 [0.65, 0.85] at step 2`));
+  expect(svg).not.toMatch(/NaN|undefined|Infinity|<script/);
+  expect(curvesFigure({ title: "none", series: [{ name: "a", points: [] }] })).toContain("not measured");
+  expect(legend([nasty, "b"])).toContain(escapeHtml(nasty));
 });
 
 test("an empty run still has a page", () => {
