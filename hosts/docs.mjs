@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Writes what the code itself knows: docs/recipes/*.md, docs/configuration.md and, where the catalogue of systems is at
-// hand (../shared), FEATURES.md. Nothing in these files is written by hand.
+// Writes what the code itself knows: docs/recipes/*.md, docs/configuration.md, docs/degenerate-cases.md and, where the
+// catalogue of systems is at hand (../shared), FEATURES.md. Nothing in these files is written by hand.
 //   node hosts/docs.mjs           writes
 //   node hosts/docs.mjs --check   lists the files that differ, and ends with 1 if there are any
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,7 +19,9 @@ async function loadCore() {
     export { slotsOf } from "./core/recipe/defaults.ts";
     export { recipeOf } from "./core/composition.ts";
     export { configKeys } from "./core/config.ts";
-    export { readsBeyondRollouts } from "./core/train.ts";
+    export { readsBeyondData, readsBeyondRollouts } from "./core/train.ts";
+    export { dataKinds } from "./core/data/batch.ts";
+    export { degenerateTable } from "./core/rl/degenerate.ts";
     export { taskNames, loadTask } from "./core/tasks/index.ts";
     export { stages } from "./hosts/cli/list.ts";`;
   const folder = mkdtempSync(join(tmpdir(), "cohort-docs-"));
@@ -82,17 +84,29 @@ async function optionConfig(recipe) {
   return null;
 }
 
+/** The task of a system that trains from data sets alone. */
+const dataTask = ({ trains }) => (trains?.data && trains.refuse ? { task: { data: "examples.jsonl" } } : {});
+
 /** { state: "runs" | "partly", trains: whether `cohort train` takes it, how: a phrase }, from the recipe alone. */
 function standing(recipe, config) {
   const beyond = core.readsBeyondRollouts(recipe);
+  const from = fromData(recipe);
   const without =
     recipe.trains?.refuse ?? (beyond.length > 0 && `reads ${beyond.join(", ")}, which rollouts do not have`);
+  if (without && from) return { state: "runs", trains: true, how: `trains ${from}` };
   if (without) return { state: "partly", trains: false, how: `replay only: ${without}` };
   if (!config) return { state: "partly", trains: false, how: "replay only: an option that no system has a place for" };
   if (recipe.option) return { state: "runs", trains: true, how: "an option of any system that trains from rollouts" };
-  if (!recipe.sampler) return { state: "runs", trains: true, how: "trains from rollouts" };
+  const how = ["trains from rollouts", from].filter(Boolean).join(", or ");
+  if (!recipe.sampler) return { state: "runs", trains: true, how };
   const missing = "what its sampler decides is computed and reported, but prompts and rollouts are drawn evenly";
-  return { state: "partly", trains: true, how: `trains from rollouts; ${missing}` };
+  return { state: "partly", trains: true, how: `${how}; ${missing}` };
+}
+
+/** "from data sets of …", where it trains from them. */
+function fromData(recipe) {
+  const kind = recipe.trains?.data;
+  return kind && core.readsBeyondData(recipe).length === 0 ? `from data sets of ${core.dataKinds[kind]}` : "";
 }
 
 const bounds = (spec) => {
@@ -195,6 +209,7 @@ function indexPage(recipes) {
     "prints the same. Written by `npm run docs` from the recipes themselves.",
     "",
     `- **trains**: \`"recipe": ID\` in a configuration of [\`cohort train\`](../configuration.md).`,
+    "- **data sets**: the same with a [data set](../data-sets.md) as task.",
     "- **option**: put into a system by `kl`, `filter`, `aggregate`, `correction` or `options`.",
     "- **replay**: computes on recorded batches that carry what it reads; training is refused with the reason.",
     "",
@@ -206,7 +221,7 @@ function indexPage(recipes) {
     const rows = of.map(({ recipe, standing: { trains } }) => [
       `[${recipe.id}](${recipe.id}.md)`,
       paper(recipe.paper),
-      trains ? (recipe.option ? "option" : "trains") : "replay",
+      !trains ? "replay" : recipe.option ? "option" : recipe.trains?.refuse ? "data sets" : "trains",
     ]);
     out.push(grid(["id", "paper", ""], rows), "");
   }
@@ -227,6 +242,16 @@ ${grid(["key", "default", "meaning"], rows)}
 
 ${grid(["name", "task"], tasks)}
 `;
+}
+
+function degeneratePage() {
+  return `# Degenerate cases
+
+What each primitive of \`core/rl\` gives where there is nothing to compute with: one trajectory in a group, equal rewards, no
+trained token, ratios beyond all bounds. Never NaN, and the derivative is finite too. Recipes are made of these primitives, so
+the table holds for them. Written by \`npm run docs\` from \`core/rl/degenerate.ts\`, whose every row is computed by the tests.
+
+${core.degenerateTable()}`;
 }
 
 function featuresPage(catalogue, known) {
@@ -268,7 +293,7 @@ async function generate() {
   const recipes = [];
   for (const id of idsIn("core/recipes")) {
     const recipe = await core.loadRecipe(id);
-    const config = recipe.option ? await optionConfig(recipe) : { recipe: id };
+    const config = recipe.option ? await optionConfig(recipe) : { recipe: id, ...dataTask(recipe) };
     recipes.push({ recipe, config, standing: standing(recipe, config) });
   }
   const pages = new Map();
@@ -277,6 +302,7 @@ async function generate() {
   }
   pages.set("docs/recipes/README.md", indexPage(recipes));
   pages.set("docs/configuration.md", configurationPage());
+  pages.set("docs/degenerate-cases.md", degeneratePage());
   const catalogue = "../shared/systems/catalogue.json";
   if (existsSync(catalogue)) {
     const known = new Map(recipes.map((r) => [r.recipe.id, r]));

@@ -1,14 +1,15 @@
 /**
- * Every recipe that says it trains from rollouts does: three steps on a tiny model with the recipe's own defaults, twice.
- * Weights change, numbers are finite, the digest repeats. A new recipe is found by itself.
+ * Every recipe that says it trains does, from rollouts or from a data set: three steps on a tiny model with the recipe's own
+ * defaults, twice. Weights change, numbers are finite, the digest repeats. A new recipe is found by itself.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseConfig } from "../core/config.ts";
+import { type DataSource, dataSource } from "../core/data/source.ts";
 import { recipeIds } from "../core/generated/recipe-ids.ts";
-import { loadRecipe } from "../core/recipe.ts";
+import { type DataKind, loadRecipe } from "../core/recipe.ts";
 import { memoryStorage } from "../core/storage.ts";
 import type { TaskSource } from "../core/tasks/index.ts";
-import { readsBeyondRollouts, train } from "../core/train.ts";
+import { readsBeyondData, readsBeyondRollouts, train } from "../core/train.ts";
 import type { CpuDevice } from "../hosts/cpu.ts";
 import { cpu } from "./support/devices.ts";
 
@@ -50,13 +51,32 @@ const coin: TaskSource = {
 /** A new model's entropy is above what this recipe lets pass: with its default nothing would be learned, by design. */
 const params: Record<string, Record<string, unknown>> = { "gtpo-trajectory": { entropy_max: 10 } };
 
-async function run(recipe: string) {
-  const config = parseConfig({ ...base, recipe, params: params[recipe] ?? {}, out: "run" });
+/** Words of four letters: those in order are better. */
+const words = ["abcd", "bdeg", "cdfh", "aceg", "abgh", "befh"];
+const turned = (word: string) => [...word].reverse().join("");
+const rows = (columns: (word: string, k: number) => Record<string, unknown>) =>
+  words.map((word, k) => ({ where: `row ${k}`, columns: { prompt: `${word[k % 4]}>`, ...columns(word, k) } }));
+const set = (of: ReturnType<typeof rows>) => dataSource({ name: "words", rows: of, heldout: of });
+const sets: Readonly<Record<DataKind, DataSource>> = {
+  pairs: set(rows((word) => ({ chosen: word, rejected: turned(word) }))),
+  labels: set(rows((word, k) => ({ completion: k % 2 ? word : turned(word), label: k % 2 === 1 }))),
+  completions: set(rows((word) => ({ completion: word }))),
+};
+
+interface Trained {
+  digest: string;
+  digests: string[];
+  losses: (number | null)[];
+}
+
+async function run(recipe: string, source: TaskSource | DataSource): Promise<Trained> {
+  const data = "examples" in source && { task: { data: "words.jsonl" }, epochsPerBatch: 1 };
+  const config = parseConfig({ ...base, ...data, recipe, params: params[recipe] ?? {}, out: "run" });
   const storage = memoryStorage();
   const digests: string[] = [];
   const losses: (number | null)[] = [];
   const runtime = { device, numeric: device, storage, clock: () => 0, threads: 1 };
-  const result = await train(config, coin, runtime, {
+  const result = await train(config, source, runtime, {
     onStep: (m) => {
       digests.push(m.digest);
       losses.push(m.loss);
@@ -66,22 +86,32 @@ async function run(recipe: string) {
 }
 
 const recipes = await Promise.all(recipeIds.map((id) => loadRecipe(id)));
-const systems = recipes.filter((r) => !r.option && !r.trains?.refuse && readsBeyondRollouts(r).length === 0);
+const systems = recipes.filter((r) => !r.option);
+const fromRollouts = systems.filter((r) => !r.trains?.refuse && readsBeyondRollouts(r).length === 0);
+const fromData = systems.filter((r) => r.trains?.data && readsBeyondData(r).length === 0);
+
+test("every system trains from rollouts or from data sets, or says why it does not", () => {
+  const silent = systems.filter((r) => !r.trains?.refuse && !fromRollouts.includes(r) && !fromData.includes(r));
+  expect(silent.map((r) => r.id)).toEqual([]);
+  const promised = systems.filter((r) => r.trains?.data && !fromData.includes(r));
+  expect(promised.map((r) => r.id)).toEqual([]);
+});
+
+/** Three steps, twice: numbers are finite, weights change, the digest repeats. */
+async function proves(run: () => Promise<Trained>): Promise<void> {
+  const first = await run();
+  for (const loss of first.losses) expect(Number.isFinite(loss)).toBe(true);
+  expect(new Set(first.digests).size, "weights change").toBeGreaterThan(1);
+  const second = await run();
+  expect(second.digest).toBe(first.digest);
+}
 
 describe("recipes that train from rollouts", () => {
-  test("are most of those that do not refuse", () => {
-    // A recipe that neither trains nor refuses reads something that rollouts lack and does not say what.
-    const silent = recipes.filter((r) => !r.option && !r.trains?.refuse && !systems.includes(r)).map((r) => r.id);
-    expect(silent).toEqual([]);
-    expect(systems.length).toBeGreaterThan(20);
-  });
-  for (const { id } of systems) {
-    test(id, async () => {
-      const first = await run(id);
-      for (const loss of first.losses) expect(Number.isFinite(loss)).toBe(true);
-      expect(new Set(first.digests).size, "weights change").toBeGreaterThan(1);
-      const second = await run(id);
-      expect(second.digest).toBe(first.digest);
-    });
-  }
+  test("are more than twenty", () => expect(fromRollouts.length).toBeGreaterThan(20));
+  for (const { id } of fromRollouts) test(id, () => proves(() => run(id, coin)));
+});
+
+describe("recipes that train from data sets", () => {
+  test("are more than twenty", () => expect(fromData.length).toBeGreaterThan(20));
+  for (const { id, trains } of fromData) test(id, () => proves(() => run(id, sets[trains!.data!])));
 });

@@ -13,6 +13,13 @@ const SERVES: Readonly<Record<DataKind, readonly DataFormat[]>> = {
   completions: ["prompt-completion", "messages", "text"],
 };
 
+/** What examples of each kind are, for people. */
+export const dataKinds: Readonly<Record<DataKind, string>> = {
+  pairs: "preferences (prompt, chosen, rejected)",
+  labels: "labelled completions (prompt, completion, label) or preferences",
+  completions: "demonstrations (prompt, completion; messages; or text)",
+};
+
 /** @throws CohortError("bad-config") where the recipe learns from other examples than the data set has */
 export function checkFormat(recipe: Recipe, format: DataFormat, name: string): DataKind {
   const kind = recipe.trains?.data;

@@ -17,6 +17,7 @@ reference, each through a sigmoid that saturates. KTO without its reference poin
     w_pos: number(1, "weight of good answers", { min: 0 }),
     w_neg: number(1, "weight of bad answers", { min: 0 }),
   },
+  trains: { data: "labels" },
   loss: (c, p) => {
     c.output("kl", c.number(0));
     const x = implicitReward(c).mul(p.beta);

@@ -1,5 +1,6 @@
 import { defineRecipe } from "../recipe.ts";
 import { tokenMean } from "../rl/aggregate.ts";
+import { NEEDS_DEMONSTRATIONS } from "../rl/distill.ts";
 
 export default defineRecipe({
   id: "dft",
@@ -12,8 +13,6 @@ export default defineRecipe({
 gradient of SFT has the inverse of it built in, which this takes out.`,
   formula: "loss = −Σ m·sg(e^lp)·lp / Σ m",
   params: {},
-  trains: {
-    refuse: "needs demonstrations, as rollouts of the policy are no targets: supply the completions of a data set",
-  },
+  trains: NEEDS_DEMONSTRATIONS,
   loss: (c) => tokenMean(c, c.logp.exp().stop().mul(c.logp).neg()),
 });

@@ -20,6 +20,7 @@ reference point, the KL of the policy on mismatched prompts and answers, which h
   },
   fields: { seq_logp_kl: "trajectory", seq_logp_kl_ref: "trajectory" },
   trains: {
+    data: "labels",
     refuse:
       "needs the log-probabilities of mismatched prompts and completions: supply seq_logp_kl and seq_logp_kl_ref, or take apo-zero-unpaired, which does without",
   },

@@ -14,8 +14,10 @@ in their difference, with an optional margin for each pair and a term that keeps
   params: { center: optional(null, "weight of the centring term; null: none", { min: 0 }) },
   fields: { margin: "raw" },
   trains: {
+    data: "pairs",
+    head: "score",
     refuse:
-      "needs a reward model and pairs of answers: supply its scores as the field reward and the pairs as the field pairs",
+      "trains a reward model, no policy, on pairs of answers: supply its scores as the field reward and the pairs as the field pairs",
   },
   differentiate: ["reward"],
   loss: (c, p) => {

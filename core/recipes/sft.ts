@@ -1,5 +1,6 @@
 import { choice, defineRecipe } from "../recipe.ts";
 import { aggregate } from "../rl/aggregate.ts";
+import { NEEDS_DEMONSTRATIONS } from "../rl/distill.ts";
 
 export default defineRecipe({
   id: "sft",
@@ -11,5 +12,6 @@ optimiser step; the mean of means leaves out examples without a trained token.`,
   params: {
     agg: choice("token-mean", ["token-mean", "seq-mean-token-mean"], "every token alike, or every example alike"),
   },
+  trains: NEEDS_DEMONSTRATIONS,
   loss: (c, p) => aggregate(c, c.logp.neg(), p.agg, { nonEmpty: true }),
 });

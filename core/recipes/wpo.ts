@@ -1,6 +1,6 @@
 import { defineRecipe, number } from "../recipe.ts";
 import { logSoftmax, tokenLogp } from "../rl/entropy.ts";
-import { implicitReward, meanLogp, NEEDS_PAIRS, pairMean, pairs } from "../rl/preference.ts";
+import { implicitReward, meanLogp, pairMean, pairs } from "../rl/preference.ts";
 
 export default defineRecipe({
   id: "wpo",
@@ -13,7 +13,10 @@ export default defineRecipe({
 sample of its own would have: off-policy pairs count less. The weight has no gradient and is not capped at 1.`,
   formula: "w_i = exp(mean_t (lp − ln Σ_v p_v²)); loss = mean of w_w·w_l·(−ln σ(beta·Δ))",
   params: { beta: number(0.1, "strength of the pull to the reference", { min: 0 }) },
-  trains: NEEDS_PAIRS,
+  trains: {
+    refuse:
+      "needs rows over the vocabulary of pairs, which the trainer does not keep: supply logits, logits_ref and pairs",
+  },
   loss: (c, p) => {
     const logits = c.field("logits");
     const logp = tokenLogp(c, logits);

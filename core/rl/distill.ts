@@ -1,10 +1,17 @@
 /**
- * @file Distillation: divergences between rows over the vocabulary, and rows cut to some of their entries.
+ * @file Learning from others: demonstrations, and distillation. Divergences between rows over the vocabulary, and
+ * rows cut to some of their entries.
  *
  * Rows are log-probabilities over the vocabulary level (or over tokens, for a bucket that stands for many entries).
  */
 import type { Level } from "./level.ts";
 import type { Vec } from "./vec.ts";
+
+/** For `trains` of a loss on demonstrations. */
+export const NEEDS_DEMONSTRATIONS = {
+  data: "completions",
+  refuse: "needs demonstrations, as rollouts of the policy are no targets: supply the completions of a data set",
+} as const;
 
 /** For `trains` of a loss on a teacher's log-probabilities of the sampled tokens. */
 export const NEEDS_TEACHER = {

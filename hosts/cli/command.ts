@@ -5,6 +5,7 @@ import type { DeviceOptions, Engine } from "../../core/api.ts";
 import type { TrainConfig } from "../../core/config.ts";
 import { CohortError, nearest } from "../../core/errors.ts";
 import { readText, type Storage } from "../../core/host.ts";
+import type { DataKind } from "../../core/recipe.ts";
 import type { ReportRecipe } from "../../core/report.ts";
 
 /** What `cohort list` shows of a recipe. */
@@ -12,7 +13,7 @@ export interface RecipeInfo extends ReportRecipe {
   readonly paper?: { readonly title: string; readonly arxiv?: string; readonly source?: string };
   readonly stage?: string | readonly string[];
   readonly option?: boolean;
-  readonly trains?: { readonly refuse?: string };
+  readonly trains?: { readonly refuse?: string; readonly data?: DataKind };
   readonly params?: Readonly<
     Record<
       string,

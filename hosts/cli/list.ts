@@ -1,5 +1,6 @@
 /** @file `cohort list`: the recipes by stage and the built-in tasks, or one recipe in full. */
 
+import { dataKinds } from "../../core/data/batch.ts";
 import { jsonLine } from "../../core/log.ts";
 import { SLOTS, type Stage } from "../../core/recipe.ts";
 import { loadTask, taskNames } from "../../core/tasks/index.ts";
@@ -49,7 +50,8 @@ const slotsOf = (recipe: RecipeInfo) => [...SLOTS, "loss", "outputs"].filter((sl
 /** The fields for programs. */
 function plain(recipe: RecipeInfo): object {
   const { id, paper, stage, formula, describe, option = false, trains, params } = recipe;
-  return { id, paper, stage, formula, describe, option, slots: slotsOf(recipe), refuses: trains?.refuse, params };
+  const { refuse: refuses, data } = trains ?? {};
+  return { id, paper, stage, formula, describe, option, slots: slotsOf(recipe), refuses, data, params };
 }
 
 async function run(args: Arguments, io: Io): Promise<number> {
@@ -103,6 +105,7 @@ function details(recipe: RecipeInfo, width: number): string {
     const rest = alone || GRPO_SLOTS.every((slot) => slots.includes(slot)) ? "" : "; the rest is plain GRPO's";
     parts.push("", wrap(`fills ${slots.join(", ")}${rest}`, width, "  "));
   }
+  if (recipe.trains?.data) parts.push(`  trains from data sets of ${dataKinds[recipe.trains.data]}`);
   if (recipe.trains?.refuse) parts.push(wrap(`does not train from rollouts: ${recipe.trains.refuse}`, width, "  "));
   const params = Object.entries(recipe.params ?? {});
   if (params.length > 0) {
