@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Writes what the code itself knows: docs/recipes/*.md, docs/configuration.md, docs/degenerate-cases.md and, where the
+// Writes what the code itself knows: pages of recipes, configuration, degenerate cases and API under docs/ and, where the
 // catalogue of systems is at hand (../shared), FEATURES.md. Nothing in these files is written by hand.
 //   node hosts/docs.mjs           writes
 //   node hosts/docs.mjs --check   lists the files that differ, and ends with 1 if there are any
@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
+import { apiPage } from "./docs-api.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
@@ -303,6 +304,7 @@ async function generate() {
   pages.set("docs/recipes/README.md", indexPage(recipes));
   pages.set("docs/configuration.md", configurationPage());
   pages.set("docs/degenerate-cases.md", degeneratePage());
+  pages.set("docs/api.md", apiPage(root));
   const catalogue = "../shared/systems/catalogue.json";
   if (existsSync(catalogue)) {
     const known = new Map(recipes.map((r) => [r.recipe.id, r]));
