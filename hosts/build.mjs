@@ -152,7 +152,7 @@ if (Object.keys(entryPoints).length > 0) {
     platform: "neutral",
     mainFields: ["module", "main"],
     target: "es2022",
-    external: ["node:*", "webgpu", "@huggingface/*", "valibot"],
+    external: ["node:*", "webgpu", "hyparquet", "@huggingface/*", "valibot"],
     chunkNames: "chunks/[name]-[hash]",
     logLevel: "warning",
   });
