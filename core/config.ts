@@ -109,6 +109,11 @@ const keys = {
   options: key(names, [], "further option recipes put into the recipe"),
   promptsPerStep: key(whole(1), 16, "prompts drawn in a step; examples, where the task is a data set"),
   rolloutsPerPrompt: key(whole(1), 8, "completions sampled for each prompt: the size of a group"),
+  promptPool: key(
+    whole(0),
+    0,
+    "prompts that the run comes back to, the first of the task; 0: as many as the recipe needs, or ever new ones",
+  ),
   maxTokens: key(whole(1), 64, "longest completion, in tokens"),
   temperature: key(real(0, 100), 1, "sampling temperature; 0: greedy"),
   topK: key(whole(0), 0, "sample among the k likeliest tokens; 0: off"),

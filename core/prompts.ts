@@ -72,7 +72,8 @@ export function splitRows(rows: readonly Row[]): { train: Row[]; heldout: Row[];
 
 /**
  * Prompts and rewards of the user's own as a source for the trainer. Training rows come in passes over the file, each
- * in its own random order; an evaluation takes the first of one order.
+ * in its own random order; an evaluation takes the first of one order. A column `demonstration` in every row, a right
+ * completion, serves warm starts and recipes that learn from demonstrations.
  */
 export function fileTask(given: {
   name: string;
@@ -96,6 +97,10 @@ export function fileTask(given: {
   return {
     name: given.name,
     rewards: given.rewards,
+    trainSize: given.train.length,
+    ...(given.train.every((row) => typeof row.demonstration === "string") && {
+      supervised: (row: Row) => String(row.demonstration),
+    }),
     prompts(split, n, seed, start = 0) {
       const rows = split === "train" ? given.train : given.heldout;
       const count = split === "train" ? n : Math.max(0, Math.min(n, rows.length - start));

@@ -7,7 +7,18 @@
  */
 
 /** What a stream of random numbers is for; two purposes never share numbers under one seed. */
-export const streams = { init: 1, task: 2, sample: 3, shuffle: 4, evaluate: 5, warmStart: 6, dropout: 7 } as const;
+export const streams = {
+  init: 1,
+  task: 2,
+  sample: 3,
+  shuffle: 4,
+  evaluate: 5,
+  warmStart: 6,
+  dropout: 7,
+  pool: 8,
+  reference: 9,
+  hint: 10,
+} as const;
 
 const M0 = 0xd2511f53;
 const M1 = 0xcd9e8d57;

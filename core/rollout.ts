@@ -47,17 +47,18 @@ const CACHE_BYTES = 256 * 2 ** 20;
 const PREFILL_TOKENS = 4096;
 
 /**
- * `perPrompt` completions of each prompt, ordered by prompt.
+ * `perPrompt` completions of each prompt (a list: of prompt p, perPrompt[p]), ordered by prompt.
  * @param prompts token ids, at least one each
  * @throws CohortError where a prompt is empty or leaves no room in the context
  */
 export async function generate(
   model: Transformer,
   prompts: readonly ArrayLike<number>[],
-  perPrompt: number,
+  perPrompt: number | readonly number[],
   options: SamplingOptions,
   random: RandomKey,
 ): Promise<Completion[]> {
+  const counts = typeof perPrompt === "number" ? prompts.map(() => perPrompt) : perPrompt;
   prompts.forEach((ids, i) => {
     if (ids.length === 0) {
       throw new CohortError(
@@ -81,12 +82,12 @@ export async function generate(
     let rows = 0;
     let last = first;
     while (last < prompts.length) {
-      const more = prompts[last].length + perPrompt * options.maxTokens;
+      const more = prompts[last].length + counts[last] * options.maxTokens;
       if (last > first && (rows + more) * rowBytes > CACHE_BYTES) break;
       rows += more;
       last++;
     }
-    out.push(...(await wave(model, prompts, first, last, perPrompt, options, random)));
+    out.push(...(await wave(model, prompts, first, last, counts, options, random)));
     first = last;
   }
   return out;
@@ -107,7 +108,7 @@ async function wave(
   prompts: readonly ArrayLike<number>[],
   first: number,
   last: number,
-  perPrompt: number,
+  counts: readonly number[],
   options: SamplingOptions,
   random: RandomKey,
 ): Promise<Completion[]> {
@@ -117,7 +118,7 @@ async function wave(
   for (let p = first; p < last; p++) {
     const promptRow = rows;
     rows += prompts[p].length;
-    for (let r = 0; r < perPrompt; r++) {
+    for (let r = 0; r < counts[p]; r++) {
       const limit = Math.min(options.maxTokens, model.maxTokens - prompts[p].length);
       all.push({
         prompt: p,
@@ -151,7 +152,7 @@ async function wave(
       const from = p;
       let tokens = 0;
       while (p < last && (p === from || tokens + prompts[p].length <= PREFILL_TOKENS)) tokens += prompts[p++].length;
-      const group = all.slice((from - first) * perPrompt, (p - first) * perPrompt);
+      const group = all.filter((s) => s.prompt >= from && s.prompt < p);
       live.push(...take(group, await prefill(model, cache, prompts, from, p, group, options)));
     }
     while (live.length > 0) {
@@ -206,14 +207,17 @@ function prefill(
   let maxKeys = 0;
   for (let p = from; p < to; p++) {
     const ids = prompts[p];
-    const row = group[(p - from) * (group.length / (to - from))].promptRow;
+    const live = group.find((s) => s.prompt === p);
+    // No completion of it is asked for.
+    if (!live) continue;
+    const row = live.promptRow;
     table.push(tokens.length, ids.length, 0, 0, row, ids.length);
     for (let t = 0; t < ids.length; t++) {
       tokens.push(ids[t]);
       positions.push(t);
       cacheRows.push(row + t);
     }
-    lastRow.push(tokens.length - 1);
+    lastRow[p - from] = tokens.length - 1;
     maxKeys = Math.max(maxKeys, ids.length);
   }
   return model.decode(

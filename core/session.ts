@@ -40,14 +40,15 @@ export class Session {
     return this.loaded.model;
   }
 
-  /** `perPrompt` completions of each prompt (token ids). */
+  /** `perPrompt` completions of each prompt (token ids), of `model` (default: the trained one). */
   sample(
     prompts: readonly ArrayLike<number>[],
-    perPrompt: number,
+    perPrompt: number | readonly number[],
     options: Omit<SamplingOptions, "stopIds">,
     random: RandomKey,
+    model: Transformer = this.model,
   ): Promise<Completion[]> {
-    return generate(this.model, prompts, perPrompt, { ...options, stopIds: this.loaded.stopIds }, random);
+    return generate(model, prompts, perPrompt, { ...options, stopIds: this.loaded.stopIds }, random);
   }
 
   /** Log-probabilities and entropies of the scored tokens under `model` (default: the trained one). */

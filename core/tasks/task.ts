@@ -26,8 +26,10 @@ export interface TaskSource {
   isRight(scores: Readonly<Record<string, number>>, total: number): boolean;
   /** ends a completion, where the model has no token that does */
   readonly stopCharacter?: string;
-  /** a right completion, without the stop character: an example for the warm start */
+  /** a right completion, without the stop character: an example for the warm start, a demonstration, the gold answer */
   supervised?(row: Row): string;
+  /** training prompts, where they are not endless */
+  readonly trainSize?: number;
   /** the answer that a completion stands for; equal answers vote together in maj@k */
   answer?(completion: string): string;
 }

@@ -53,24 +53,7 @@ export function uniformly(random: Stream, pool: number, count: number, rollouts:
   return order.slice(0, count).map((prompt) => ({ prompt, rollouts }));
 }
 
-/** `count` different prompts with chances proportional to the weights. */
-export function weighted(random: Stream, weights: readonly number[], count: number): number[] {
-  const left = [...weights];
-  const chosen: number[] = [];
-  while (chosen.length < Math.min(count, weights.length)) {
-    let at = random.uniform() * left.reduce((a, b) => a + b, 0);
-    let q = left.findIndex((w) => {
-      at -= w;
-      return w > 0 && at < 0;
-    });
-    // Rounding may leave a sliver of the sum beyond the last one.
-    if (q < 0) q = left.findLastIndex((w) => w > 0);
-    if (q < 0) break;
-    chosen.push(q);
-    left[q] = 0;
-  }
-  return chosen;
-}
+export { betaDraw, weighted } from "../../draws.ts";
 
 /** Whether all rewards of each group are equal, by group. */
 export function flatGroups(group: readonly number[], reward: ArrayLike<number>): boolean[] {
@@ -83,22 +66,4 @@ export function flatGroups(group: readonly number[], reward: ArrayLike<number>):
     } else if (first.get(g) !== reward[i]) flat[g] = false;
   });
   return flat;
-}
-
-/** A Gamma(shape, 1) number, shape ≥ 1 (Marsaglia and Tsang, "A simple method for generating gamma variables", 2000). */
-function gammaDraw(random: Stream, shape: number): number {
-  const d = shape - 1 / 3;
-  const c = 1 / Math.sqrt(9 * d);
-  for (;;) {
-    const x = normal(random);
-    const v = (1 + c * x) * (1 + c * x) * (1 + c * x);
-    if (v <= 0) continue;
-    if (log(1 - random.uniform()) < 0.5 * x * x + d - d * v + d * log(v)) return d * v;
-  }
-}
-
-/** A Beta(a, b) number, a and b at least 1. */
-export function betaDraw(random: Stream, a: number, b: number): number {
-  const [x, y] = [gammaDraw(random, a), gammaDraw(random, b)];
-  return x / (x + y);
 }

@@ -139,12 +139,7 @@ export function entropyOf(logp: Float64Array): number {
   return sum;
 }
 
-/** A standard normal number, from twelve uniform ones (exact bits on every host, tails to ±6). */
-export function normal(random: Stream): number {
-  let sum = -6;
-  for (let k = 0; k < 12; k++) sum += random.uniform();
-  return sum;
-}
+export { normal } from "../../draws.ts";
 
 /** A stream of random numbers for a demonstration's own draws. */
 export const draws = (seed: number, a = 0, b = 0): Stream => new Stream(seed, streams.task, a, b, 77);
