@@ -26,6 +26,8 @@ export interface RunInfo {
 export interface TrainHooks {
   /** finish the step, write a checkpoint, return with `interrupted` */
   signal?: AbortSignal;
+  /** awaited before step `step` begins: the run waits while its promise is open */
+  beforeStep?(step: number): void | Promise<void>;
   onStart?(info: RunInfo): void;
   onWarmStart?(progress: { step: number; steps: number; loss: number }): void;
   onStep?(metrics: StepMetrics): void;

@@ -115,6 +115,11 @@ async function loop(
   let interrupted = hooks.signal?.aborted ?? false;
   try {
     while (trainer.step < config.steps && !interrupted) {
+      await hooks.beforeStep?.(trainer.step + 1);
+      if (hooks.signal?.aborted) {
+        interrupted = true;
+        break;
+      }
       const { metrics, lines } = await trainer.trainStep();
       if (trainer.step === 1 && metrics.loss !== null && Math.abs(metrics.loss) < 1e-6) hooks.onNote?.(ON_POLICY);
       await run.appendMetrics(metrics);

@@ -36,7 +36,8 @@ export type { RunInfo, StepMetrics };
 /** Offered by the worker. `run` names one training run or evaluation, for its hooks and its end. */
 export type WorkerOffers = {
   open(options: WorkerOptions): Promise<{ device: string; threads: number; storage: StorageKind }>;
-  train(run: number, config: TrainConfig, task: SentTask | AppData | null): Promise<TrainResult>;
+  /** `waits`: the page is asked before every step */
+  train(run: number, config: TrainConfig, task: SentTask | AppData | null, waits: boolean): Promise<TrainResult>;
   evaluate(
     run: number,
     config: TrainConfig,
@@ -67,6 +68,7 @@ export type WorkerOffers = {
 /** Offered by the page. */
 export type PageOffers = {
   reward(run: number, name: string, sample: Sample): Promise<number | null>;
+  beforeStep(run: number, step: number): Promise<void>;
   onStart(run: number, info: RunInfo): void;
   onWarmStart(run: number, progress: { step: number; steps: number; loss: number }): void;
   onStep(run: number, metrics: StepMetrics): void;

@@ -70,11 +70,12 @@ const offers: WorkerOffers = {
     });
     return { device: opened.device.name, threads: opened.threads, storage: found.kind };
   },
-  async train(run, config, sent) {
+  async train(run, config, sent, waits) {
     const stop = new AbortController();
     stops.set(run, stop);
     const hooks: TrainHooks = {
       signal: stop.signal,
+      ...(waits && { beforeStep: (step: number) => page.call("beforeStep", run, step) }),
       onStart: (info) => page.tell("onStart", run, info),
       onWarmStart: (progress) => page.tell("onWarmStart", run, progress),
       onStep: (metrics) => page.tell("onStep", run, metrics),

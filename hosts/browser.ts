@@ -8,18 +8,21 @@
  * On one thread it needs nothing of the server; on several the page must be cross-origin isolated.
  */
 import type { DeviceOptions, SampleOptions, TrainHooks } from "../core/api.ts";
+import type { TrainConfig } from "../core/config.ts";
 import type { KernelConformance } from "../core/conformance-report.ts";
 import { CohortError } from "../core/errors.ts";
 import type { Storage } from "../core/host.ts";
 import type { PageOffers, SentTask, StorageKind, WorkerOffers } from "./browser-messages.ts";
-import { type AppData, type AppTask, type HostEngine, rewardsByName } from "./engine.ts";
+import { type AppData, type AppTask, type HostEngine, type RunHooks, rewardsByName } from "./engine.ts";
 import { join } from "./port.ts";
+import { startRun } from "./running.ts";
 
 export type * from "../core/api.ts";
 export { parseConfig, type TrainConfig } from "../core/config.ts";
 export { CohortError, type ErrorCode } from "../core/errors.ts";
 export { version } from "../core/generated/version.ts";
-export type { AppData, AppTask, HostEngine } from "./engine.ts";
+export type { AppData, AppTask, HostEngine, RunHooks } from "./engine.ts";
+export type { TrainingRun } from "./running.ts";
 
 export interface BrowserOptions extends DeviceOptions {
   /** where files are kept; default "auto": OPFS, else IndexedDB, else memory */
@@ -64,6 +67,7 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
   let next = 0;
   const offers: PageOffers = {
     reward: async (run, name, sample) => runs.get(run)!.rewards[name](sample),
+    beforeStep: async (run, step) => runs.get(run)?.beforeStep?.(step),
     onStart: (run, info) => runs.get(run)?.onStart?.(info),
     onWarmStart: (run, progress) => runs.get(run)?.onWarmStart?.(progress),
     onStep: (run, metrics) => runs.get(run)?.onStep?.(metrics),
@@ -115,13 +119,18 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     return { ...rest, rewardNames: Object.keys(rewardsByName(rewards)) };
   };
 
+  const train = (config: TrainConfig, { task, ...hooks }: RunHooks) =>
+    during({ ...hooks, rewards: rewardsOf(task) }, (run) =>
+      port.call("train", run, config, sent(task), hooks.beforeStep !== undefined),
+    );
+
   return {
     device: opened.device,
     threads: opened.threads,
     storageKind: opened.storage,
     storage: pageStorage(port),
-    train: (config, { task, ...hooks }) =>
-      during({ ...hooks, rewards: rewardsOf(task) }, (run) => port.call("train", run, config, sent(task))),
+    train,
+    start: (config, hooks = {}) => startRun(train, config, hooks),
     evaluate: (config, { onNote, task, ...at }) =>
       during({ onNote, rewards: rewardsOf(task) }, (run) => port.call("evaluate", run, config, at, sent(task))),
     async *sample(asked: SampleOptions) {

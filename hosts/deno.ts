@@ -15,7 +15,8 @@ import { nodeStorage } from "./storage.ts";
 import { hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
 import { spawnWebThread } from "./web-threads.ts";
 
-export type { AppData, AppTask, HostEngine } from "./engine.ts";
+export type { AppData, AppTask, HostEngine, RunHooks } from "./engine.ts";
+export type { TrainingRun } from "./running.ts";
 
 /** What this file uses of Deno. */
 declare const Deno: {

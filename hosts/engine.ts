@@ -35,6 +35,7 @@ import { Session } from "../core/session.ts";
 import { loadTask, type TaskSource } from "../core/tasks/index.ts";
 import { evaluate, evaluateData, openModel, type Runtime, train } from "../core/train.ts";
 import { openDataSet } from "./data-set.ts";
+import { startRun, type TrainingRun } from "./running.ts";
 
 /** Prompts and rewards that an app hands over in JavaScript, in place of the configuration's task. */
 export interface AppTask {
@@ -62,10 +63,17 @@ export interface AppData {
   format?: DataFormat | "auto";
 }
 
+/** What a run tells on its way, and the app's own task. */
+export interface RunHooks extends TrainHooks {
+  task?: AppTask | AppData;
+}
+
 /** An engine that also takes a task from the app, and whose files can be reached. */
 export interface HostEngine extends Engine {
   readonly storage: Storage;
-  train(config: TrainConfig, hooks: TrainHooks & { task?: AppTask | AppData }): Promise<TrainResult>;
+  train(config: TrainConfig, hooks: RunHooks): Promise<TrainResult>;
+  /** The same run, in hand at once: to observe step by step, to pause, to stop. */
+  start(config: TrainConfig, hooks?: RunHooks): TrainingRun;
   evaluate(
     config: TrainConfig,
     options: { checkpoint?: string; reference?: string; onNote?(text: string): void; task?: AppTask | AppData },
@@ -162,13 +170,13 @@ export function makeEngine(parts: EngineParts): HostEngine {
     if (isDataTask(config.task)) return openDataSet(config.task, taskName(config), storage, note);
     return parts.taskSource(config, note);
   };
+  const trainRun = async (config: TrainConfig, { task, ...hooks }: RunHooks) =>
+    train(withAppTask(config, task), await source(config, task, hooks.onNote), runtime, hooks);
   return {
     storage,
     runtime,
-    async train(config, hooks) {
-      const { task, ...others } = hooks;
-      return train(withAppTask(config, task), await source(config, task, hooks.onNote), runtime, others);
-    },
+    train: trainRun,
+    start: (config, hooks = {}) => startRun(trainRun, config, hooks),
     async evaluate(config, { checkpoint, reference, onNote, task: given }) {
       const task = await source(config, given, onNote);
       const at: TrainConfig = checkpoint ? { ...config, model: checkpoint } : config;

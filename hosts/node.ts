@@ -10,9 +10,10 @@ import { spawnThread } from "./node-threads.ts";
 import { nodeStorage } from "./storage.ts";
 
 export { CpuDevice } from "./cpu.ts";
-export type { AppData, AppTask, HostEngine } from "./engine.ts";
+export type { AppData, AppTask, HostEngine, RunHooks } from "./engine.ts";
 export { downloadModel } from "./hub.ts";
 export { spawnThread } from "./node-threads.ts";
+export type { TrainingRun } from "./running.ts";
 export { nodeStorage } from "./storage.ts";
 
 const reach = (): Reach => ({

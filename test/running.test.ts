@@ -1,0 +1,87 @@
+/** A run in hand: observed from its first step, paused and resumed without a change of bits, stopped, failed. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { parseConfig } from "../core/config.ts";
+import type { HostEngine } from "../hosts/engine.ts";
+import { createEngine } from "../hosts/node.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "cohort-running-"));
+let engine: HostEngine;
+beforeAll(async () => {
+  engine = await createEngine({ threads: 1 });
+});
+afterAll(async () => {
+  await engine.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const config = (out: string, steps = 4) =>
+  parseConfig({
+    model: { config: { hiddenSize: 16, layers: 1, heads: 2, kvHeads: 1, intermediateSize: 16 }, tokenizer: "byte" },
+    promptsPerStep: 2,
+    rolloutsPerPrompt: 2,
+    maxTokens: 3,
+    steps,
+    evalPrompts: 0,
+    out: join(folder, out),
+  });
+const task = {
+  prompts: [{ prompt: "a" }, { prompt: "b" }],
+  rewards: ({ completionIds }: { completionIds: ArrayLike<number> }) => ((completionIds[0] ?? 0) as number) % 7,
+};
+
+test("steps arrive one by one, to every observer all of them; a pause changes no bit", async () => {
+  const plain = await engine.train(config("plain"), { task });
+  let asked = 0;
+  const run = engine.start(config("observed"), { task, beforeStep: () => void asked++ });
+  const seen: number[] = [];
+  for await (const { step } of run) {
+    seen.push(step);
+    if (step !== 2) continue;
+    run.pause();
+    expect(run.paused).toBe(true);
+    // More turns of the event loop than a step takes messages: nothing may happen in them.
+    for (let turn = 0; turn < 50; turn++) await new Promise((done) => setImmediate(done));
+    expect(asked).toBe(3);
+    run.resume();
+  }
+  expect(seen).toEqual([1, 2, 3, 4]);
+  expect((await run.result).digest).toBe(plain.digest);
+  const late: number[] = [];
+  for await (const { step } of run) late.push(step);
+  expect(late).toEqual(seen);
+  run.pause();
+  expect(run.paused).toBe(false);
+});
+
+test("stop ends a paused run with a checkpoint; so does the app's signal", async () => {
+  const run = engine.start(config("stopped", 50), { task });
+  for await (const { step } of run) {
+    if (step === 1) run.pause();
+    if (run.paused) break;
+  }
+  const result = await run.stop();
+  expect(result.interrupted).toBe(true);
+  expect(await engine.storage.list(join(folder, "stopped/checkpoints"))).toContain(`step-${result.steps}/`);
+
+  const signal = new AbortController();
+  const other = engine.start(config("signalled", 50), { task, signal: signal.signal });
+  other.pause();
+  signal.abort();
+  expect((await other.result).steps).toBe(0);
+});
+
+test("a run that fails says so to who waits and to who iterates", async () => {
+  const broken = () => {
+    throw new Error("no judge today");
+  };
+  const run = engine.start(config("failed"), { task: { ...task, rewards: broken } });
+  await expect(
+    (async () => {
+      for await (const _ of run);
+    })(),
+  ).rejects.toThrow(/no judge today/);
+  await expect(run.result).rejects.toThrow(/no judge today/);
+});
