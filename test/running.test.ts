@@ -20,7 +20,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const config = (out: string, steps = 4) =>
+const config = (out: string, steps = 6) =>
   parseConfig({
     model: { config: { hiddenSize: 16, layers: 1, heads: 2, kvHeads: 1, intermediateSize: 16 }, tokenizer: "byte" },
     promptsPerStep: 2,
@@ -45,12 +45,12 @@ test("steps arrive one by one, to every observer all of them; a pause changes no
     if (step !== 2) continue;
     run.pause();
     expect(run.paused).toBe(true);
-    // A whole run of the same size goes by meanwhile.
+    // A whole run of the same size goes by meanwhile; here at most the step that had begun ends.
     await meanwhile.train(config("meanwhile"), { task });
-    expect(done).toBe(2);
+    expect(done).toBeLessThan(4);
     run.resume();
   }
-  expect(seen).toEqual([1, 2, 3, 4]);
+  expect(seen).toEqual([1, 2, 3, 4, 5, 6]);
   expect((await run.result).digest).toBe(plain.digest);
   const late: number[] = [];
   for await (const { step } of run) late.push(step);
