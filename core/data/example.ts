@@ -50,6 +50,9 @@ const COLUMNS: Readonly<Record<DataFormat, readonly string[]>> = {
   text: ["text"],
 };
 
+/** Every column that some format reads. */
+export const dataColumns: readonly string[] = [...new Set([...Object.values(COLUMNS).flat(), "prompt", "margin"])];
+
 /**
  * The format that a row's columns say.
  * @throws CohortError("bad-input") where they say none, with the nearest name
