@@ -24,6 +24,8 @@ export interface Device {
   readonly name: string;
   /** Bytes in use now, and the most there ever were. */
   readonly memory: { readonly used: number; readonly peak: number };
+  /** What is wrong with it for good, its buffers with it; null or absent: nothing. */
+  readonly fault?: string | null;
   /** Words are undefined until written. */
   alloc(words: number, label: string): DeviceBuffer;
   free(buffer: DeviceBuffer): void;

@@ -9,6 +9,7 @@
 import type { TrainHooks, TrainResult } from "./api.ts";
 import { describeConfig, type TrainConfig } from "./config.ts";
 import type { DataSource } from "./data/source.ts";
+import type { Device } from "./device.ts";
 import { CohortError } from "./errors.ts";
 import type { EvalResult } from "./evaluate.ts";
 import type { State } from "./recipe.ts";
@@ -26,6 +27,11 @@ export { estimateMemory, evaluate, readsBeyondRollouts, Trainer } from "./train/
 const ON_POLICY =
   "the loss of the first step is 0 by construction: on-policy every ratio is 1 and the advantages of a group sum to 0. " +
   "Its gradient is not 0: that is what learns. Watch the reward, not the loss";
+
+/** Whether work failed for its device: what it computed is gone, and the same work on another one has the same bits. */
+export function isDeviceLoss(error: unknown, device: Device): boolean {
+  return Boolean(device.fault) || (error instanceof CohortError && error.code === "device");
+}
 
 /** A whole run, as the configuration says; see `TrainHooks` for what it tells on its way. */
 export async function train(
@@ -135,7 +141,7 @@ async function loop(
     }
   } catch (error) {
     // What was computed is kept: the state before the failing step, unless it is on disk already.
-    if (trainer.step > 0 && saved !== trainer.step && !(error instanceof CohortError && error.code === "device")) {
+    if (trainer.step > 0 && saved !== trainer.step && !isDeviceLoss(error, runtime.device)) {
       await checkpoint().then(
         ({ dir }) => hooks.onNote?.(`the state after step ${trainer.step} is kept in ${dir}`),
         (cause) => hooks.onNote?.(`no checkpoint could be written either: ${(cause as Error).message}`),

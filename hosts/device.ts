@@ -16,7 +16,7 @@ export interface Reach {
   /** why no thread can be started, and what to do: for the message where threads are asked for */
   noThreads?: [reason: string, remedy: string];
   /** Opens a WebGPU device; throws a CohortError where there is none. */
-  openGpu?(options: GpuChoice): Promise<Device & { close(): void }>;
+  openGpu?(options: GpuChoice): Promise<Device>;
   /** Whether a hardware adapter is likely enough for `auto` to look for one: asking can be slow and noisy. */
   likelyGpu?(): Promise<boolean>;
   /** What every adapter is called and whether it keeps the bits: for `doctor`. */
@@ -33,10 +33,19 @@ export interface GpuChoice {
 export interface Opened {
   device: Device;
   numeric: Numeric;
+  /** of the device, for the memory estimate */
   threads: number;
   doctor(): Promise<DoctorResult>;
-  close(): void;
+  close(): void | Promise<void>;
+  /**
+   * Closes what was lost and opens what takes its place: a WebGPU device again, WASM when that fails or was lost too often.
+   * Null where nothing can; absent where nothing can be lost.
+   */
+  reopen?(): Promise<Opened | null>;
 }
+
+/** A WebGPU device is opened again this many times; the next loss ends on WASM. */
+const REOPENINGS = 2;
 
 /** The CPU device that `options` ask for; with more than one thread only where `reach` can start them. */
 export async function openCpu(options: DeviceOptions, reach: Reach): Promise<CpuDevice> {
@@ -60,15 +69,18 @@ export async function openDevice(options: DeviceOptions, reach: Reach): Promise<
     if (!reach.openGpu) throw new CohortError("device", "backend webgpu: this host has none", "use backend wasm");
     const device = await reach.openGpu({ adapter: options.adapter, fast });
     if (!fast) await assertExact(device);
-    return withGpu(device, reach, why);
+    return withGpu(device, options, reach, why);
   }
   if (fast) throw new CohortError("bad-config", 'precision "fast" needs a GPU', "use 12 or 24, or backend webgpu");
   if (backend === "auto") {
-    const tried = await tryGpu(reach);
-    if (typeof tried !== "string") return withGpu(tried, reach, "a hardware adapter that keeps the bits");
+    const tried = (await reach.likelyGpu?.()) ? await tryGpu(reach) : NO_HARDWARE;
+    if (typeof tried !== "string") return withGpu(tried, options, reach, "a hardware adapter that keeps the bits");
     why = tried;
   }
-  const device = await openCpu(options, reach);
+  return withCpu(await openCpu(options, reach), reach, why);
+}
+
+function withCpu(device: CpuDevice, reach: Reach, why: string): Opened {
   return {
     device,
     numeric: device,
@@ -78,12 +90,14 @@ export async function openDevice(options: DeviceOptions, reach: Reach): Promise<
   };
 }
 
-/** A hardware adapter that passes the probe, or why there is none. */
-async function tryGpu(reach: Reach): Promise<(Device & { close(): void }) | string> {
-  if (!reach.openGpu || !(await reach.likelyGpu?.())) return "there is no hardware adapter";
+const NO_HARDWARE = "there is no hardware adapter";
+
+/** A device that passes the probe, or why there is none. */
+async function tryGpu(reach: Reach, choice: GpuChoice = {}): Promise<Device | string> {
+  if (!reach.openGpu) return NO_HARDWARE;
   try {
-    const device = await reach.openGpu({});
-    const { exact, failed } = await probe(device);
+    const device = await reach.openGpu(choice);
+    const { exact, failed } = choice.fast ? { exact: true, failed: [] } : await probe(device);
     if (exact) return device;
     device.close();
     return `${device.name} breaks the exactness rules in ${failed.join(", ")}`;
@@ -92,7 +106,7 @@ async function tryGpu(reach: Reach): Promise<(Device & { close(): void }) | stri
   }
 }
 
-async function assertExact(device: Device & { close(): void }): Promise<void> {
+async function assertExact(device: Device): Promise<void> {
   const found = await probe(device);
   if (found.exact) return;
   const { name } = device;
@@ -104,9 +118,9 @@ async function assertExact(device: Device & { close(): void }): Promise<void> {
   );
 }
 
-async function withGpu(device: Device & { close(): void }, reach: Reach, why: string): Promise<Opened> {
+async function withGpu(device: Device, options: DeviceOptions, reach: Reach, why: string, losses = 0): Promise<Opened> {
   const numeric = await CpuDevice.create(1);
-  return {
+  const opened = {
     device,
     numeric,
     threads: 1,
@@ -115,7 +129,19 @@ async function withGpu(device: Device & { close(): void }, reach: Reach, why: st
       device.close();
       numeric.close();
     },
+    async reopen() {
+      opened.close();
+      const { adapter } = options;
+      const fast = options.precision === "fast";
+      const next = losses < REOPENINGS ? await tryGpu(reach, { adapter, fast }) : null;
+      if (next && typeof next !== "string") return withGpu(next, options, reach, why, losses + 1);
+      if (fast) return null;
+      // Threads that were asked for beside a GPU were never started, and may be refused here.
+      const cpu = await openCpu(options, reach).catch(() => openCpu({ threads: 1 }, reach));
+      return withCpu(cpu, reach, "the WebGPU device was lost");
+    },
   };
+  return opened;
 }
 
 async function doctor(

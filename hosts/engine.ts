@@ -4,7 +4,6 @@
  */
 import type {
   DeviceOptions,
-  DoctorResult,
   Engine,
   SampleOptions,
   SampleResult,
@@ -18,11 +17,9 @@ import { conformanceReport } from "../core/conformance-report.ts";
 import type { DataFormat } from "../core/data/example.ts";
 import type { Columns } from "../core/data/lines.ts";
 import { type DataSource, dataSource } from "../core/data/source.ts";
-import type { Device } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import type { EvalResult } from "../core/evaluate.ts";
 import type { Clock, Storage } from "../core/host.ts";
-import type { Numeric } from "../core/math.ts";
 import { loadModel, makeTrainable } from "../core/model/load.ts";
 import { AdamW } from "../core/model/optimizer.ts";
 import { pack } from "../core/model/pack.ts";
@@ -31,10 +28,14 @@ import { fileTask, splitRows } from "../core/prompts.ts";
 import type { RewardFunction, Row } from "../core/rewards/index.ts";
 import { streams } from "../core/rng.ts";
 import { generate } from "../core/rollout.ts";
+import { listCheckpoints } from "../core/run.ts";
 import { Session } from "../core/session.ts";
 import { loadTask, type TaskSource } from "../core/tasks/index.ts";
+import { tellOnce } from "../core/train/once.ts";
 import { evaluate, evaluateData, openModel, type Runtime, train } from "../core/train.ts";
 import { openDataSet } from "./data-set.ts";
+import type { Opened } from "./device.ts";
+import { HeldDevice } from "./held-device.ts";
 import { startRun, type TrainingRun } from "./running.ts";
 
 /** Prompts and rewards that an app hands over in JavaScript, in place of the configuration's task. */
@@ -80,17 +81,11 @@ export interface HostEngine extends Engine {
   ): Promise<EvalResult>;
 }
 
-export interface EngineParts {
-  device: Device;
-  numeric: Numeric;
+export interface EngineParts extends Opened {
   storage: Storage;
   clock: Clock;
-  /** of the device, for the memory estimate */
-  threads: number;
   /** the task that a configuration names, where it is no data set */
   taskSource(config: TrainConfig, note?: (text: string) => void): Promise<TaskSource>;
-  doctor(): Promise<DoctorResult>;
-  close(): void | Promise<void>;
 }
 
 /** Reward functions by name: what an app may give, in one form. */
@@ -163,95 +158,123 @@ function withAppTask(config: TrainConfig, task: AppTask | AppData | undefined): 
 const precisionOf = (asked: DeviceOptions["precision"]) => (asked === 24 || asked === 12 ? asked : 12);
 
 export function makeEngine(parts: EngineParts): HostEngine {
-  const { device, numeric, storage, clock, threads } = parts;
-  const runtime: Runtime = { device, numeric, storage, clock, threads };
+  const { storage, clock } = parts;
+  const held = new HeldDevice(parts);
+  const runtimeOn = ({ device, numeric, threads }: Opened): Runtime => ({ device, numeric, storage, clock, threads });
   const source = async (config: TrainConfig, task: AppTask | AppData | undefined, note?: (text: string) => void) => {
     if (task) return "examples" in task ? appData(task, note) : appTask(task, note);
     if (isDataTask(config.task)) return openDataSet(config.task, taskName(config), storage, note);
     return parts.taskSource(config, note);
   };
-  const trainRun = async (config: TrainConfig, { task, ...hooks }: RunHooks) =>
-    train(withAppTask(config, task), await source(config, task, hooks.onNote), runtime, hooks);
+  const trainRun = async (asked: TrainConfig, { task, ...hooks }: RunHooks) => {
+    const began = clock();
+    let config = withAppTask(asked, task);
+    const from = await source(asked, task, hooks.onNote);
+    const told = tellOnce(hooks);
+    const result = await held.use(
+      (on) => train(config, from, runtimeOn(on), told.hooks),
+      async (reason, { device }) => {
+        const { run } = told;
+        if (run !== null) config = { ...config, out: run, resume: true };
+        const { step = 0 } = (run !== null && (await listCheckpoints(storage, run)).at(-1)) || {};
+        const from = step > 0 ? `goes on after step ${step}` : "begins again";
+        hooks.onNote?.(`${reason}; the run ${from} on ${device.name}, with the same bits`);
+      },
+    );
+    return { ...result, seconds: (clock() - began) / 1000 };
+  };
   return {
     storage,
-    runtime,
+    get runtime() {
+      return runtimeOn(held.now);
+    },
     train: trainRun,
     start: (config, hooks = {}) => startRun(trainRun, config, hooks),
     async evaluate(config, { checkpoint, reference, onNote, task: given }) {
       const task = await source(config, given, onNote);
       const at: TrainConfig = checkpoint ? { ...config, model: checkpoint } : config;
-      if ("examples" in task) {
-        const started = checkpoint && typeof config.model === "string" ? config.model : null;
-        return evaluateData(withAppTask(at, given), task, runtime, reference ?? started);
-      }
-      const session = new Session(device, numeric, await openModel(at, task, runtime), config.optimizer);
-      try {
-        return await evaluate(session, task, at);
-      } finally {
-        session.close();
-      }
+      return held.use(async (on) => {
+        const runtime = runtimeOn(on);
+        if ("examples" in task) {
+          const started = checkpoint && typeof config.model === "string" ? config.model : null;
+          return evaluateData(withAppTask(at, given), task, runtime, reference ?? started);
+        }
+        const loaded = await openModel(at, task, runtime);
+        const session = new Session(on.device, on.numeric, loaded, config.optimizer);
+        try {
+          return await evaluate(session, task, at);
+        } finally {
+          session.close();
+        }
+      });
     },
     async *sample(asked: SampleOptions): AsyncIterable<SampleResult> {
-      const loaded = await loadModel(device, numeric, storage, asked.model, {
-        precision: precisionOf(asked.precision),
-      });
-      const { model, tokenizer, stopIds } = loaded;
-      try {
-        const prompt = tokenizer.encode(asked.prompt);
-        const options = { ...asked, topK: asked.topK ?? 0, topP: asked.topP ?? 1, minP: asked.minP ?? 0, stopIds };
-        const random = { seed: asked.seed, stream: streams.sample, step: 0 };
-        for (const { ids, logp, finish } of await generate(model, [prompt], asked.n, options, random)) {
-          const text = finish === "stop" ? ids.slice(0, -1) : ids;
-          yield {
-            text: decodeContinuation(tokenizer, prompt, text, { skipSpecial: true }),
-            ids: [...prompt, ...ids],
-            logprob: Array.from(logp),
-            finish,
-          };
-        }
-      } finally {
-        model.close();
-      }
+      yield* await held.use((on) => sampleWith(runtimeOn(on), asked));
     },
-    async score(asked: ScoreOptions): Promise<ScoreResult> {
-      const loaded = await loadModel(device, numeric, storage, asked.model, {
-        precision: precisionOf(asked.precision),
-      });
-      const { model, tokenizer } = loaded;
-      try {
-        const ids = typeof asked.ids === "string" ? tokenizer.encode(asked.ids) : asked.ids;
-        const packed = pack([{ ids, from: 1 }], model.maxTokens, model.config.vocabSize);
-        const scores = await model.score(packed);
-        const n = scores.logp.length;
-        const nll = n === 0 ? 0 : -scores.logp.reduce((a, b) => a + b, 0) / n;
-        const result: ScoreResult = { logprob: Array.from(scores.logp), entropy: Array.from(scores.entropy), nll };
-        if (!asked.grad) return result;
-        makeTrainable(model);
-        const options = { learningRate: 0, schedule: "constant" as const, warmupSteps: 0, weightDecay: 0 };
-        const optimizer = new AdamW(device, numeric, model.trainable, {
-          ...options,
-          beta1: 0.9,
-          beta2: 0.999,
-          epsilon: 1e-8,
-          maxGradNorm: 0,
-        });
-        model.beginStep([packed]);
-        await model.forwardBackward(packed, new Float32Array(n).fill(-1 / Math.max(1, n)), null);
-        model.endStep();
-        const { each } = await optimizer.gradNorm();
-        result.grad_l2 = Object.fromEntries(optimizer.parameters.map((p, i) => [p.name, each[i]]));
-        optimizer.close();
-        return result;
-      } finally {
-        model.close();
-      }
+    score: (asked: ScoreOptions) => held.use((on) => scoreWith(runtimeOn(on), asked)),
+    doctor: () => held.now.doctor(),
+    async conformance(onKernel) {
+      const { device } = held.now;
+      return { device: device.name, kernels: await conformanceReport(device, onKernel) };
     },
-    doctor: () => parts.doctor(),
-    conformance: async (onKernel) => ({ device: device.name, kernels: await conformanceReport(device, onKernel) }),
     async close() {
-      await parts.close();
+      await held.now.close();
     },
   };
+}
+
+async function sampleWith({ device, numeric, storage }: Runtime, asked: SampleOptions): Promise<SampleResult[]> {
+  const loaded = await loadModel(device, numeric, storage, asked.model, { precision: precisionOf(asked.precision) });
+  const { model, tokenizer, stopIds } = loaded;
+  try {
+    const prompt = tokenizer.encode(asked.prompt);
+    const options = { ...asked, topK: asked.topK ?? 0, topP: asked.topP ?? 1, minP: asked.minP ?? 0, stopIds };
+    const random = { seed: asked.seed, stream: streams.sample, step: 0 };
+    const drawn = await generate(model, [prompt], asked.n, options, random);
+    return drawn.map(({ ids, logp, finish }) => {
+      const text = finish === "stop" ? ids.slice(0, -1) : ids;
+      return {
+        text: decodeContinuation(tokenizer, prompt, text, { skipSpecial: true }),
+        ids: [...prompt, ...ids],
+        logprob: Array.from(logp),
+        finish,
+      };
+    });
+  } finally {
+    model.close();
+  }
+}
+
+async function scoreWith({ device, numeric, storage }: Runtime, asked: ScoreOptions): Promise<ScoreResult> {
+  const loaded = await loadModel(device, numeric, storage, asked.model, { precision: precisionOf(asked.precision) });
+  const { model, tokenizer } = loaded;
+  try {
+    const ids = typeof asked.ids === "string" ? tokenizer.encode(asked.ids) : asked.ids;
+    const packed = pack([{ ids, from: 1 }], model.maxTokens, model.config.vocabSize);
+    const scores = await model.score(packed);
+    const n = scores.logp.length;
+    const nll = n === 0 ? 0 : -scores.logp.reduce((a, b) => a + b, 0) / n;
+    const result: ScoreResult = { logprob: Array.from(scores.logp), entropy: Array.from(scores.entropy), nll };
+    if (!asked.grad) return result;
+    makeTrainable(model);
+    const options = { learningRate: 0, schedule: "constant" as const, warmupSteps: 0, weightDecay: 0 };
+    const optimizer = new AdamW(device, numeric, model.trainable, {
+      ...options,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      maxGradNorm: 0,
+    });
+    model.beginStep([packed]);
+    await model.forwardBackward(packed, new Float32Array(n).fill(-1 / Math.max(1, n)), null);
+    model.endStep();
+    const { each } = await optimizer.gradNorm();
+    result.grad_l2 = Object.fromEntries(optimizer.parameters.map((p, i) => [p.name, each[i]]));
+    optimizer.close();
+    return result;
+  } finally {
+    model.close();
+  }
 }
 
 /** The threads to take of `most`. */

@@ -57,7 +57,11 @@ export class ReferencePolicy {
     if (this.kind !== "copy") return;
     if (await this.#runtime.storage.exists(dir)) return this.load(dir);
     this.#copy = copyModel(this.#session.model, this.#runtime.numeric);
-    await saveModel({ ...this.#session.loaded, model: this.#copy }, this.#runtime.storage, dir);
+    // Whole or absent, as checkpoints are: a run that stops here finds no half of it.
+    const { storage } = this.#runtime;
+    await storage.remove(`${dir}.writing`);
+    await saveModel({ ...this.#session.loaded, model: this.#copy }, storage, `${dir}.writing`);
+    await storage.rename(`${dir}.writing`, dir);
   }
 
   /** The weights of a model folder of the same shapes; without one, the model as it is now. */
