@@ -41,8 +41,9 @@ export interface TrainResult {
   /** steps done, those before a resume among them */
   steps: number;
   seconds: number;
-  /** mean reward of the first and of the last step */
-  reward: { first: number; last: number };
+  /** mean reward of the first and of the last step; null on a data set */
+  reward: { first: number | null; last: number | null };
+  loss: { first: number | null; last: number | null };
   /** null where evaluation is off, or the run was interrupted before it */
   eval: { before: EvalResult | null; after: EvalResult | null };
   run: string;

@@ -4,6 +4,7 @@
  */
 
 import { CohortError } from "./errors.ts";
+import type { DataMetrics, Metric } from "./log.ts";
 import { mean, meanInterval } from "./statistics.ts";
 
 function checkCounts(where: string, n: number, k: number): void {
@@ -113,7 +114,7 @@ export interface EvalResult {
   [estimate: `pass@${number}` | `maj@${number}`]: number;
   [interval: `pass@${number}/interval` | `maj@${number}/interval`]: [low: number, high: number];
   /** of held-out examples of a data set: loss, accuracies, … named as in training */
-  metrics?: Record<string, number | null>;
+  metrics?: Partial<DataMetrics> & { loss?: Metric; entropy?: Metric };
   /** some completions, the same prompts in every evaluation of a run */
   samples: EvalSample[];
 }

@@ -10,7 +10,7 @@ import { maximum, mean, minimum, type Numbers, standardDeviation } from "./stati
 export type Metric = number | null;
 
 /** One line of metrics.jsonl. Lengths in tokens; entropy, kl and log-probability differences in nats. */
-export interface StepMetrics {
+export interface StepMetrics extends Partial<DataMetrics> {
   /** steps done, from 1 */
   step: number;
   reward: Metric;
@@ -52,6 +52,43 @@ export interface StepMetrics {
   /** 16 hexadecimal digits: the weights after the step */
   digest: string;
 }
+
+/** What lines of a run on a data set have beside these, named as in TRL's DPO and reward trainers. */
+export interface DataMetrics {
+  /** passes over the data set so far */
+  epoch: Metric;
+  /** beta · Σ (lp − lp_ref), mean over chosen (good) completions; without a reference, beta · mean lp */
+  "rewards/chosen": Metric;
+  "rewards/rejected": Metric;
+  /** chosen − rejected */
+  "rewards/margins": Metric;
+  /** share of pairs whose chosen completion has the higher reward */
+  "rewards/accuracies": Metric;
+  /** Σ lp, mean over chosen completions, nats */
+  "logps/chosen": Metric;
+  "logps/rejected": Metric;
+  /** of a reward model's scores: share of pairs in the right order, mean difference, least, mean and largest */
+  accuracy: Metric;
+  margin: Metric;
+  min_reward: Metric;
+  mean_reward: Metric;
+  max_reward: Metric;
+}
+
+/** The numbers of a run on a data set that people watch, in the order in which they are shown. */
+export const dataKeys = [
+  "loss",
+  "rewards/accuracies",
+  "rewards/margins",
+  "rewards/chosen",
+  "rewards/rejected",
+  "logps/chosen",
+  "logps/rejected",
+  "accuracy",
+  "margin",
+  "mean_reward",
+  "entropy",
+] as const satisfies readonly (keyof DataMetrics | keyof StepMetrics)[];
 
 /** The keys that every line has, in the order in which they are written. */
 export const metricKeys = [

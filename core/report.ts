@@ -2,7 +2,7 @@
 
 import { describeConfig, isFileTask, type TrainConfig, taskName } from "./config.ts";
 import type { EvalResult } from "./evaluate.ts";
-import type { StepMetrics } from "./log.ts";
+import { dataKeys, type StepMetrics } from "./log.ts";
 import { barsFigure, escapeHtml as e, formatNumber, type Plot, plotFigure } from "./plot.ts";
 import type { EvaluationLine, Run, SampleLine } from "./run.ts";
 
@@ -120,16 +120,27 @@ function evaluationTable(before: EvalResult | undefined, after: EvalResult | und
     (n) =>
       `<tr><th>${e(n)}</th>${cell(before, n)}${cell(after, n)}${change(before?.[n], after?.[n], 100, "points")}</tr>`,
   );
+  const measured = dataKeys.filter((key) => results.some((r) => typeof r.metrics?.[key] === "number"));
+  for (const key of measured) {
+    const [a, b] = [before?.metrics?.[key], after?.metrics?.[key]];
+    rows.push(
+      `<tr><th>${e(key)}</th><td>${formatNumber(a)}</td><td>${formatNumber(b)}</td>${change(a, b, 1, "")}</tr>`,
+    );
+  }
   for (const [name, label] of [
-    ["reward", "mean reward"],
+    ...(measured.length > 0 ? [] : ([["reward", "mean reward"]] as const)),
     ["completions/mean_length", "completion length, tokens"],
   ] as const) {
     const [a, b] = [before?.[name], after?.[name]];
     rows.push(`<tr><th>${label}</th><td>${formatNumber(a)}</td><td>${formatNumber(b)}</td>${change(a, b, 1, "")}</tr>`);
   }
   const { prompts, samplesPerPrompt } = results[0];
-  return `<h2>Before and after</h2><p class="soft">${prompts} held-out prompts, ${samplesPerPrompt} completions each;
-small figures are 95 % intervals over prompts. pass@k and maj@k are unbiased: expectations over all subsets of k.</p>
+  const said =
+    samplesPerPrompt === 0
+      ? `${prompts} held-out examples.`
+      : `${prompts} held-out prompts, ${samplesPerPrompt} completions each;
+small figures are 95 % intervals over prompts. pass@k and maj@k are unbiased: expectations over all subsets of k.`;
+  return `<h2>Before and after</h2><p class="soft">${said}</p>
 <div class="beside">${passPicture(before, after)}
 <div class="scroll"><table><tr><th></th><th>before</th><th>after</th><th>change</th></tr>${rows.join("")}</table></div></div>`;
 }
@@ -155,6 +166,7 @@ function samplePairs(before: EvalResult | undefined, after: EvalResult | undefin
 export function runPlots(metrics: readonly StepMetrics[], evaluations: readonly EvaluationLine[]): Plot[] {
   const series = (key: keyof StepMetrics) =>
     metrics.flatMap((m) => (typeof m[key] === "number" ? [{ x: m.step, y: m[key] as number }] : []));
+  if (metrics.some((m) => m.epoch !== undefined)) return dataPlots(series, evaluations);
   const plots: Plot[] = [
     { title: "reward", points: series("reward") },
     {
@@ -183,11 +195,35 @@ export function runPlots(metrics: readonly StepMetrics[], evaluations: readonly 
   return plots;
 }
 
+/** Of a run on a data set: what it measured, in training and on held-out examples. */
+function dataPlots(series: (key: keyof StepMetrics) => Plot["points"], evaluations: readonly EvaluationLine[]): Plot[] {
+  const seen = dataKeys.filter((key) => series(key).length > 0);
+  const heldout = (key: (typeof dataKeys)[number]): Plot["points"] =>
+    evaluations.flatMap(({ step, metrics }) =>
+      typeof metrics?.[key] === "number" ? [{ x: step, y: metrics[key] }] : [],
+    );
+  return [
+    ...seen.flatMap((key) => {
+      const share = key === "rewards/accuracies" || key === "accuracy" ? { from: 0, to: 1 } : {};
+      const plot: Plot = { title: key, points: series(key), ...share };
+      const points = heldout(key);
+      const watched = key === "loss" || "from" in share;
+      return watched && points.length > 0
+        ? [plot, { title: `${key}, held out`, dots: true, points, ...share }]
+        : [plot];
+    }),
+    { title: "gradient norm", points: series("grad_norm"), from: 0 },
+    { title: "learning rate", points: series("learning_rate"), from: 0 },
+    { title: "tokens a second", points: series("tokens_per_second"), from: 0 },
+  ];
+}
+
 function training(metrics: readonly StepMetrics[], evaluations: readonly EvaluationLine[]): string {
   const figures = runPlots(metrics, evaluations).map(plotFigure).join("");
+  const onPolicy = `On policy a loss whose advantages sum to 0 over each
+group is 0 by construction (every ratio is 1); its gradient is not.`;
   return `<h2>Training</h2><div class="grid2">${figures}</div>
-<p class="soft" style="margin-top:10px">Faint: each step. Strong: moving average. On policy a loss whose advantages sum to 0 over each
-group is 0 by construction (every ratio is 1); its gradient is not.</p>`;
+<p class="soft" style="margin-top:10px">Faint: each step. Strong: moving average. ${metrics.some((m) => m.epoch !== undefined) ? "" : onPolicy}</p>`;
 }
 
 /** pass@k and maj@k before and after, side by side. */
@@ -254,11 +290,22 @@ export function report(input: ReportInput): string {
   const last = metrics.at(-1);
   const title = `${taskName(config)} · ${recipe.id}`;
   const facts: [string, string, boolean?][] = [];
-  if (before && after) {
+  if (before?.metrics && after?.metrics) {
+    const [was, is] = [before.metrics, after.metrics];
+    facts.push([
+      "loss, held out",
+      `${formatNumber(was.loss)} → ${formatNumber(is.loss)}`,
+      Number(is.loss) < Number(was.loss),
+    ]);
+    for (const key of ["rewards/accuracies", "accuracy"] as const) {
+      if (typeof is[key] === "number") facts.push(["accuracy, held out", `${percent(was[key])} → ${percent(is[key])}`]);
+    }
+  } else if (before && after) {
     facts.push(["pass@1 before", percent(before["pass@1"])]);
     facts.push(["pass@1 after", percent(after["pass@1"]), after["pass@1"] > before["pass@1"]]);
   }
-  facts.push(["reward, first → last step", `${formatNumber(metrics[0]?.reward)} → ${formatNumber(last?.reward)}`]);
+  const shown = last?.epoch === undefined ? "reward" : "loss";
+  facts.push([`${shown}, first → last step`, `${formatNumber(metrics[0]?.[shown])} → ${formatNumber(last?.[shown])}`]);
   facts.push(["steps", String(last?.step ?? 0)]);
   facts.push(["tokens", formatNumber(last?.num_tokens)]);
   if (input.seconds !== undefined) facts.push(["time", duration(input.seconds)]);

@@ -116,6 +116,7 @@ function world(files: Record<string, string> = {}, more: Partial<Io> & { train?:
           steps: step,
           seconds: 61,
           reward: { first: 0.1, last: step / 10 },
+          loss: { first: 0, last: 0.5 },
           eval: { before: evaluation(2), after: interrupted ? null : evaluation(8) },
           run: run.dir,
           interrupted,

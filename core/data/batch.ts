@@ -1,6 +1,7 @@
 /** @file Examples as a batch that recipes read, and what TRL's trainers report of it. */
 import { Batch } from "../batch.ts";
 import { CohortError } from "../errors.ts";
+import type { DataMetrics } from "../log.ts";
 import type { DataKind, Recipe } from "../recipe.ts";
 import { mean } from "../statistics.ts";
 import type { DataFormat, Example } from "./example.ts";
@@ -102,8 +103,6 @@ export function sumsOf(batch: Batch, x: ArrayLike<number>): Float64Array {
   });
 }
 
-type Metrics = Record<string, number | null>;
-
 /**
  * `rewards/*` and `logps/*` of preferences and labelled completions. The reward of a completion is beta times its
  * log-ratio to the reference, summed; without a reference, beta times its mean log-probability.
@@ -114,14 +113,14 @@ export function preferenceMetrics(
   logp: ArrayLike<number>,
   reference: ArrayLike<number> | undefined,
   beta: number,
-): Metrics {
+): Partial<DataMetrics> {
   const sums = sumsOf(batch, logp);
   const counts = sumsOf(batch, new Float64Array(logp.length).fill(1));
   const base = reference && sumsOf(batch, reference);
   const reward = sums.map((s, i) => beta * (base ? s - base[i] : s / Math.max(1, counts[i])));
   const of = (x: Float64Array, label: number) => mean(Array.from(x).filter((_, i) => good[i] === label));
   const [chosen, rejected] = [of(reward, 1), of(reward, 0)];
-  const metrics: Metrics = {
+  const metrics: Partial<DataMetrics> = {
     "rewards/chosen": chosen,
     "rewards/rejected": rejected,
     "rewards/margins": chosen === null || rejected === null ? null : chosen - rejected,
@@ -136,7 +135,7 @@ export function preferenceMetrics(
 }
 
 /** What TRL's reward trainer reports of the scores of pairs. */
-export function scoreMetrics(batch: Batch, score: ArrayLike<number>): Metrics {
+export function scoreMetrics(batch: Batch, score: ArrayLike<number>): Partial<DataMetrics> {
   const pairs = batch.raw.get("pairs") as [number, number][];
   const all = Array.from(score);
   return {

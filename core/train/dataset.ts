@@ -19,7 +19,7 @@ import type { DataSource } from "../data/source.ts";
 import { type Learned, tokenize } from "../data/tokens.ts";
 import { CohortError } from "../errors.ts";
 import type { EvalResult } from "../evaluate.ts";
-import { type StepMetrics, stepMetrics } from "../log.ts";
+import { type DataMetrics, type StepMetrics, stepMetrics } from "../log.ts";
 import { addLora } from "../model/load.ts";
 import { memoryEstimate } from "../model/memory.ts";
 import { type DataKind, needs, objective, type Params, prepare, type Recipe, resolveParams } from "../recipe.ts";
@@ -224,8 +224,10 @@ export class DataTrainer extends Learner {
       "the scoring pass's",
       options,
     );
+    // Given completions are no samples of the policy: a KL estimated on them says nothing.
+    const { kl: _, ...metrics } = result.metrics;
     return {
-      ...result.metrics,
+      ...metrics,
       ...this.#policyMetrics(batch, ready, now.logp),
       loss: result.loss,
       grad_norm: gradNorm,
@@ -250,7 +252,7 @@ export class DataTrainer extends Learner {
     return { ...scoreMetrics(batch, now), loss: result.loss, grad_norm: gradNorm, learning_rate: learningRate };
   }
 
-  #policyMetrics(batch: Batch, ready: Ready, logp: ArrayLike<number>): Record<string, number | null> {
+  #policyMetrics(batch: Batch, ready: Ready, logp: ArrayLike<number>): Partial<DataMetrics> {
     const good = this.#kind === "completions" ? null : labelsOf(ready.examples);
     if (!good) return {};
     return preferenceMetrics(batch, good, logp, ready.logpRef, Number(this.params.beta ?? 1));
@@ -268,7 +270,7 @@ export class DataTrainer extends Learner {
     );
     const ready = await this.#ready(examples, microBatches);
     const { batch } = prepare(recipe, params, ready.batch, this.state, { metrics: false });
-    let metrics: Record<string, number | null>;
+    let metrics: EvalResult["metrics"];
     if (this.#scored) {
       const scores = await session.rewards(ready.sequences, { microBatches });
       const full = batch.with({ reward: { level: batch.trajectory, data: Float64Array.from(scores) } });

@@ -1,6 +1,7 @@
 /** @file Evaluations as text for people and as JSON for programs. */
 
 import type { EvalResult } from "../../core/evaluate.ts";
+import { dataKeys } from "../../core/log.ts";
 import { formatNumber } from "../../core/plot.ts";
 import { table } from "./status.ts";
 
@@ -12,6 +13,21 @@ function estimates(results: readonly EvalResult[]): string[] {
   return [...names].sort((a, b) => order(a) - order(b));
 }
 
+/** What evaluations on a data set measured. */
+function measured(results: readonly EvalResult[]): (typeof dataKeys)[number][] {
+  return dataKeys.filter((name) => results.some((r) => typeof r.metrics?.[name] === "number"));
+}
+
+/** An evaluation in one line. */
+export function evaluationLine(result: EvalResult): string {
+  const numbers = estimates([result]).map((name) => `${name} ${percent(result[name as "pass@1"])}`);
+  if (!result.metrics) return [...numbers, `reward ${formatNumber(result.reward)}`].join(" · ");
+  const { metrics } = result;
+  return measured([result])
+    .map((name) => `${name} ${formatNumber(metrics[name])}`)
+    .join(" · ");
+}
+
 /** Without the sample texts. */
 export function evaluationJson(result: EvalResult | null): Omit<EvalResult, "samples"> | null {
   if (result === null) return null;
@@ -19,7 +35,7 @@ export function evaluationJson(result: EvalResult | null): Omit<EvalResult, "sam
   return numbers;
 }
 
-/** One column an evaluation: pass@k, maj@k, reward, length; with intervals where there is one column. */
+/** One column an evaluation: pass@k, maj@k, reward, length, or what a data set measures; with intervals where there is one column. */
 export function evaluationTable(columns: readonly (readonly [title: string, result: EvalResult])[]): string {
   const results = columns.map(([, r]) => r);
   const cell = (r: EvalResult, name: string) => {
@@ -30,7 +46,8 @@ export function evaluationTable(columns: readonly (readonly [title: string, resu
   return table([
     ["", ...columns.map(([title]) => title)],
     ...estimates(results).map((name) => [name, ...results.map((r) => cell(r, name))]),
-    ["reward", ...results.map((r) => formatNumber(r.reward))],
+    ...measured(results).map((name) => [name, ...results.map((r) => formatNumber(r.metrics?.[name]))]),
+    ...(results.every((r) => r.metrics) ? [] : [["reward", ...results.map((r) => formatNumber(r.reward))]]),
     ["tokens", ...results.map((r) => formatNumber(r["completions/mean_length"]))],
   ]);
 }

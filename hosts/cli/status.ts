@@ -1,6 +1,6 @@
 /** @file Live status: one line that is drawn over on a terminal, plain lines where output is piped. */
 
-import type { StepMetrics } from "../../core/log.ts";
+import { dataKeys, type StepMetrics } from "../../core/log.ts";
 import { formatNumber } from "../../core/plot.ts";
 import type { Io } from "./command.ts";
 
@@ -69,15 +69,27 @@ export class Status {
   }
 
   step(m: StepMetrics, steps: number): void {
-    const numbers = [
+    const numbers = (m.epoch === undefined ? this.#rollouts(m) : this.#data(m)).join(" · ");
+    const eta = this.#eta(m.step, steps);
+    if (this.#io.terminal) this.#draw(`${bar(m.step, steps, 20)} ${m.step}/${steps} · ${numbers}${eta}`);
+    else this.line(`step ${m.step}/${steps} · ${numbers}${eta}`);
+  }
+
+  #data(m: StepMetrics): string[] {
+    return [
+      `epoch ${formatNumber(m.epoch)}`,
+      ...dataKeys.slice(0, 3).flatMap((key) => (typeof m[key] === "number" ? [`${key} ${formatNumber(m[key])}`] : [])),
+      `${formatNumber(m.tokens_per_second)} tokens/s`,
+    ];
+  }
+
+  #rollouts(m: StepMetrics): string[] {
+    return [
       `reward ${formatNumber(m.reward)}`,
       `entropy ${formatNumber(m.entropy)}`,
       `KL ${formatNumber(m.kl)}`,
       `${formatNumber(m.tokens_per_second)} tokens/s`,
-    ].join(" · ");
-    const eta = this.#eta(m.step, steps);
-    if (this.#io.terminal) this.#draw(`${bar(m.step, steps, 20)} ${m.step}/${steps} · ${numbers}${eta}`);
-    else this.line(`step ${m.step}/${steps} · ${numbers}${eta}`);
+    ];
   }
 }
 

@@ -1,10 +1,9 @@
 /** @file `cohort train`. */
 
 import type { RunInfo, TrainResult } from "../../core/api.ts";
-import { applySet, configKeys, parseConfig, type TrainConfig, taskName } from "../../core/config.ts";
+import { applySet, configKeys, isDataTask, parseConfig, type TrainConfig, taskName } from "../../core/config.ts";
 import { demoConfig } from "../../core/demo.ts";
 import { CohortError } from "../../core/errors.ts";
-import type { EvalResult } from "../../core/evaluate.ts";
 import { jsonLine } from "../../core/log.ts";
 import { formatNumber } from "../../core/plot.ts";
 import { writeReport } from "../../core/report.ts";
@@ -22,7 +21,7 @@ import {
   readJson,
   textOption,
 } from "./command.ts";
-import { evaluationJson, evaluationTable, samplesText } from "./evaluation.ts";
+import { evaluationJson, evaluationLine, evaluationTable, samplesText } from "./evaluation.ts";
 import { duration, Status } from "./status.ts";
 
 const keyHelp = () => {
@@ -134,7 +133,7 @@ async function run(args: Arguments, io: Io): Promise<number> {
         if (json) return;
         const name =
           typeof when === "number" ? `after step ${when}` : when === "before" ? "before training" : "after training";
-        status.line(`${name}: ${summary(evaluation)}`);
+        status.line(`${name}: ${evaluationLine(evaluation)}`);
         // Evaluation takes its own time: the pace of the steps is measured from here.
         status.begin(typeof when === "number" ? when : (info?.resumedAt ?? 0));
       },
@@ -162,20 +161,14 @@ async function run(args: Arguments, io: Io): Promise<number> {
   return result.interrupted ? 1 : 0;
 }
 
-function summary(result: EvalResult): string {
-  const numbers = Object.entries(result).filter(([k, v]) => /^(pass|maj)@\d+$/.test(k) && typeof v === "number");
-  return [
-    ...numbers.map(([k, v]) => `${k} ${(100 * Number(v)).toFixed(1)} %`),
-    `reward ${formatNumber(result.reward)}`,
-  ].join(" · ");
-}
-
 function heading({ config, derived, device, parameters, trainable, memory, run: dir, resumedAt }: RunInfo): string {
   const trained = trainable < parameters ? `, ${formatNumber(trainable)} trained` : "";
   return [
     `${taskName(config)} · ${config.recipe} · seed ${config.seed} · ${device}`,
     `model: ${formatNumber(parameters)} parameters${trained}${memory ? ` · memory up to ${formatNumber(memory / 2 ** 20)} MiB` : ""}`,
-    `a step: ${config.promptsPerStep} prompts × ${config.rolloutsPerPrompt} rollouts = ${derived.trajectoriesPerStep} trajectories, ${derived.optimizerStepsPerStep} optimiser steps of ${derived.trajectoriesPerOptimizerStep}; ${derived.optimizerSteps} optimiser steps in all`,
+    isDataTask(config.task)
+      ? `a step: ${config.promptsPerStep} examples, one optimiser step; ${derived.optimizerSteps} in all`
+      : `a step: ${config.promptsPerStep} prompts × ${config.rolloutsPerPrompt} rollouts = ${derived.trajectoriesPerStep} trajectories, ${derived.optimizerStepsPerStep} optimiser steps of ${derived.trajectoriesPerOptimizerStep}; ${derived.optimizerSteps} optimiser steps in all`,
     `run folder: ${dir}${resumedAt === undefined ? "" : ` (continues after step ${resumedAt})`}`,
   ].join("\n");
 }
@@ -187,6 +180,7 @@ function lastLine(result: TrainResult): object {
     steps: result.steps,
     seconds: result.seconds,
     reward: result.reward,
+    loss: result.loss,
     eval: { before: evaluationJson(result.eval.before), after: evaluationJson(result.eval.after) },
     run: result.run,
     ...(result.interrupted && { interrupted: true }),
@@ -196,12 +190,14 @@ function lastLine(result: TrainResult): object {
 function ending(result: TrainResult, report: string): string {
   const { before, after } = result.eval;
   const columns = [before && (["before", before] as const), after && (["after", after] as const)].filter((c) => !!c);
+  const name = result.reward.last === null && result.loss.last !== null ? "loss" : "reward";
+  const { first, last } = result[name];
   const parts = [""];
   if (columns.length > 0) parts.push(evaluationTable(columns), "");
   const samples = samplesText(before, after);
   if (samples) parts.push("held-out completions", samples, "");
   parts.push(
-    `reward ${formatNumber(result.reward.first)} → ${formatNumber(result.reward.last)} in ${result.steps} steps, ${duration(result.seconds)}`,
+    `${name} ${formatNumber(first)} → ${formatNumber(last)} in ${result.steps} steps, ${duration(result.seconds)}`,
     `digest ${result.digest}`,
     `run    ${result.run}`,
     `report ${report}`,
