@@ -107,6 +107,18 @@ export class Session {
     return { ...join(parts), offsets };
   }
 
+  /** L2 norm of the gradient of each sequence's log-likelihood Σ lp, by the trainable parameters, before any clipping. */
+  async gradientNorms(sequences: readonly Sequence[], options: { temperature?: number } = {}): Promise<number[]> {
+    const { temperature = 1 } = options;
+    const norms: number[] = [];
+    for (const sequence of sequences) {
+      const dlogp = new Float32Array(sequence.ids.length - sequence.from).fill(1);
+      await this.forwardBackward([sequence], { dlogp }, { temperature });
+      norms.push((await this.optimizer.gradNorm()).total);
+    }
+    return norms;
+  }
+
   /** The score head's number at the last id of each sequence. */
   async rewards(sequences: readonly Sequence[], options: { microBatches?: number } = {}): Promise<Float32Array> {
     const parts: Float32Array[] = [];

@@ -43,9 +43,12 @@ const coin: TaskSource = {
     { name: "correct", weight: 1, fn: ({ completion }) => (/^[a-d]/.test(completion) ? 1 : 0) },
     { name: "short", weight: 0.5, fn: ({ completion }) => (completion.length < 4 ? 1 : 0) },
   ],
+  // Sixteen prompts: a pool that a sampler has a choice in.
   prompts: (_split, n, _seed, start = 0) =>
-    Array.from({ length: n }, (_, i) => ({ prompt: `${"abcd"[(start + i) % 4]}>` })),
+    Array.from({ length: n }, (_, i) => ({ prompt: `${"abcd"[(start + i) % 4]}${"efgh"[((start + i) >> 2) % 4]}>` })),
   isRight: (scores) => scores.correct === 1,
+  trainSize: 16,
+  supervised: ({ prompt }) => String(prompt).slice(0, 2),
 };
 
 /** A new model's entropy is above what this recipe lets pass: with its default nothing would be learned, by design. */

@@ -111,14 +111,14 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
    * `head`: what is trained gives a score in place of tokens.
    * `supply`: fields that rollouts alone do not have, and which of the trainer's supplies (core/train/supply.ts) makes each.
    * `draws`: the sampler decides which prompts are drawn, by `sampling_weight` over the prompts of the pool or over their
-   * categories, or by `selected`, and how many rollouts each gets, by `rollouts`.
+   * categories, or by `selected`, and how many rollouts each gets, by `rollouts`; or the latter alone.
    */
   trains?: {
     refuse?: string;
     data?: DataKind;
     head?: "score";
     supply?: Readonly<Record<string, SupplyName>>;
-    draws?: "prompts" | "categories";
+    draws?: "prompts" | "categories" | "rollouts";
   };
 }
 

@@ -18,14 +18,19 @@ flat (the paper has a constant one). Prompts of one outcome get no rollout; wher
     "p̂ = (a+1)/(n+2); w ∝ exp(sqrt(p̂(1−p̂))·tau_scale/(a+1)); σ² = uv²E[g_c²] + u²vE[g_w²] − u²v²(E[g_c] − E[g_w])²; n_q = round(P·n_max·σ_q/Σσ)",
   params: {
     n_min: integer(4, "rollouts of a prompt to estimate from", { min: 0 }),
-    n_max: integer(8, "mean rollouts a prompt of the batch", { min: 0 }),
+    n_max: integer(8, "mean rollouts a prompt of the batch", { min: 0, config: "rolloutsPerPrompt" }),
     tau_scale: number(0.01, "the temperature of a prompt is (a + 1) over this", { min: 0 }),
-    batch_prompts: integer(64, "P: prompts of the batch", { min: 0 }),
+    batch_prompts: integer(64, "P: prompts of the batch", { min: 0, config: "promptsPerStep" }),
   },
   option: true,
   fields: { prompt_stats: "raw", grad_norm_correct: "raw", grad_norm_wrong: "raw" },
   trains: {
-    refuse: "needs gradient norms of single rollouts: supply prompt_stats, grad_norm_correct, grad_norm_wrong",
+    supply: {
+      prompt_stats: "prompt-stats",
+      grad_norm_correct: "pool-gradients-right",
+      grad_norm_wrong: "pool-gradients-wrong",
+    },
+    draws: "prompts",
   },
   sampler: (c, p) => {
     const stats = c.raw<{ accepted: number; all: number }[]>("prompt_stats");

@@ -68,11 +68,11 @@ export default defineRecipe({
   },
   stage: ["sampler"],
   describe: `A fixed number of rollouts is split over prompts as a knapsack by what a group of n would be worth. Reads
-prompt_stats (success_rate of the last rewards, count) where there are any; keeping those is the trainer's. Quirk of the
+prompt_stats (success_rate of the last rewards, count) where there are any. Quirk of the
 code: no extra rollout is worth 0, not V(n_low). The objective is GRPO on ragged groups, dual clip, token mean, no KL.`,
   formula: "V(n; p) = (1 − pⁿ − (1−p)ⁿ)·p(1−p)²; max Σ_q V(n_q; p_q) with Σ n_q = n̄·M",
   params: {
-    budget_per_prompt: integer(8, "mean rollouts a prompt", { min: 1 }),
+    budget_per_prompt: integer(8, "mean rollouts a prompt", { min: 1, config: "rolloutsPerPrompt" }),
     n_low: integer(2, "least rollouts of a prompt with mixed outcomes", { min: 0 }),
     n_up: integer(128, "most rollouts of one", { min: 1 }),
     n_unsolved: integer(2, "rollouts of a prompt that always failed", { min: 0 }),
@@ -85,6 +85,7 @@ code: no extra rollout is worth 0, not V(n_low). The objective is GRPO on ragged
     eps_hi: number(0.28, "clip range above 1", { min: 0 }),
     clip_c: number(10, "largest ratio that matters for a negative advantage", { min: 1 }),
   },
+  trains: { supply: { prompt_stats: "prompt-stats" }, draws: "rollouts" },
   sampler: (c, p) => {
     if (!c.hasRaw("prompt_stats")) return;
     const stats = c.raw<{ success_rate: number; count: number }[]>("prompt_stats");

@@ -41,7 +41,7 @@ equal: everything is drawn uniformly. correct and tokens are lists by prompt and
     ngram: integer(3, "tokens of an n-gram", { min: 1 }),
     momentum: number(0, "share of the earlier score", { min: 0, max: 1 }),
     mixture_ratio: number(0.5, "share of the batch drawn by score", { min: 0, max: 1 }),
-    batch_prompts: integer(512, "prompts of a batch", { min: 0 }),
+    batch_prompts: integer(512, "prompts of a batch", { min: 0, config: "promptsPerStep" }),
     eps: number(1e-8, "added to the range of the scores", { min: 0 }),
     update_every: integer(4, "steps between refreshes (the caller's)", { min: 1 }),
     rollouts: integer(8, "rollouts a prompt (the trainer's)", { min: 1 }),
@@ -66,7 +66,5 @@ equal: everything is drawn uniformly. correct and tokens are lists by prompt and
       return { weight: score.map((s, x) => p.momentum * (before[x] ?? 0) + (1 - p.momentum) * s) };
     },
   },
-  trains: {
-    refuse: "needs rollouts of a pool of prompts to draw from: supply correct and tokens by prompt and rollout",
-  },
+  trains: { supply: { correct: "pool-correct", tokens: "pool-tokens" }, draws: "prompts" },
 });

@@ -28,6 +28,12 @@ function counts(c: Context, { v_init, n_init }: Start): { alpha: number[]; beta:
   return { alpha: grown(alpha, v_init), beta: grown(beta, 1 - v_init) };
 }
 
+/** Success rate of each prompt. */
+const values = (c: Context, start: Start): number[] => {
+  const { alpha, beta } = counts(c, start);
+  return alpha.map((a, x) => (a + beta[x] > 0 ? a / (a + beta[x]) : 0));
+};
+
 export default defineRecipe({
   id: "mssr",
   paper: { title: "Stable and Efficient Single-Rollout RL for Multimodal Reasoning", arxiv: "2512.18215" },
@@ -51,14 +57,14 @@ by prompt. prompt is the index of each rollout's prompt, the same at every step.
     std: choice("population", ["population", "sample"], "divisor of the variance: n or n − 1"),
   },
   fields: { prompt: "trajectory" },
-  advantage: (c, p) => {
-    const { alpha, beta } = counts(c, p);
-    const value = alpha.map((a, x) => (a + beta[x] > 0 ? a / (a + beta[x]) : 0));
-    c.output("value", value);
+  sampler: (c, p) =>
     c.output(
       "sampling_weight",
-      value.map((v) => Math.sqrt(Math.max(0, v * (1 - v)))),
-    );
+      values(c, p).map((v) => Math.sqrt(Math.max(0, v * (1 - v)))),
+    ),
+  advantage: (c, p) => {
+    const value = values(c, p);
+    c.output("value", value);
     const prompt = c.field("prompt").values();
     const above = c.reward.sub(
       c.lift(
@@ -93,5 +99,5 @@ by prompt. prompt is the index of each rollout's prompt, the same at every step.
       return { ...c.state, kl: [...(c.state["kl"] as number[]), drift].slice(-p.kl_window) };
     },
   },
-  trains: { refuse: "needs the index of each rollout's prompt, the same at every step: supply it as prompt" },
+  trains: { supply: { prompt: "prompt" }, draws: "prompts" },
 });

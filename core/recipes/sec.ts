@@ -65,5 +65,5 @@ group of one keeps its raw reward.`,
       return { Q };
     },
   },
-  trains: { refuse: "needs prompts sorted into categories: supply category_of_group, one a prompt" },
+  trains: { supply: { category_of_group: "category" }, draws: "categories" },
 });

@@ -97,7 +97,7 @@ twice in a batch the last rollout counts. Pseudo-counts from a first round of sa
     },
   },
   trains: {
-    refuse:
-      "needs prompts that come back: supply prompt, an id each, and stored_logp, stored_logp_now of its last response",
+    supply: { prompt: "prompt", stored_logp: "stored-logp", stored_logp_now: "stored-logp-now" },
+    draws: "prompts",
   },
 });

@@ -26,8 +26,8 @@ mixed with the new ones (successes, by prompt), those of the others fade slowly.
 tie rule is ours. Any group method trains on the selection.`,
   formula: "gain = θ(1 − θ)²; chosen: α ← λ1·α + r, β ← λ1·β + G − r; others: α ← λ2·α, β ← λ2·β",
   params: {
-    batch_prompts: integer(8, "prompts of a batch (not read; ours)", { min: 0 }),
-    rollouts: integer(8, "G: rollouts of a prompt", { min: 1 }),
+    batch_prompts: integer(8, "prompts of a batch (not read; ours)", { min: 0, config: "promptsPerStep" }),
+    rollouts: integer(8, "G: rollouts of a prompt", { min: 1, config: "rolloutsPerPrompt" }),
     decay_sampled: number(0.2, "λ1: what a chosen prompt keeps of its counts", { min: 0, max: 1 }),
     decay_all: number(0.999, "λ2: what the others keep", { min: 0, max: 1 }),
     prior: anything<readonly number[]>([1, 1], "added to the counts for the draw alone (the caller's)"),
@@ -56,5 +56,5 @@ tie rule is ours. Any group method trains on the selection.`,
       return { alpha: next("alpha", successes), beta: next("beta", (q) => p.rollouts - successes(q)) };
     },
   },
-  trains: { refuse: "needs draws and success counts over a pool of prompts: supply theta and successes" },
+  trains: { supply: { theta: "thompson-draws", successes: "pool-successes" }, draws: "prompts" },
 });

@@ -1,14 +1,17 @@
 import { choice, defineRecipe, number, optional } from "../recipe.ts";
 import { zScore } from "../rl/baseline.ts";
 
-interface Probe {
-  success: readonly number[];
-  trials: number;
-}
+/** Success counts of so many trials each, or what a trainer remembers of each prompt. */
+type Probe = { success: readonly number[]; trials: number } | readonly { success_rate: number }[];
+
+const rates = (probe: Probe): number[] =>
+  "success" in probe
+    ? probe.success.map((n) => (probe.trials > 0 ? n / probe.trials : 0))
+    : probe.map((prompt) => prompt.success_rate);
 
 /** [the hardest prompt that was solved, the easiest that was failed]; none where one is missing. Ties: the lower index. */
-function pairOf({ success, trials }: Probe, split: number): number[] {
-  const rate = success.map((n) => (trials > 0 ? n / trials : 0));
+function pairOf(probe: Probe, split: number): number[] {
+  const rate = rates(probe);
   const hard = rate.flatMap((r, q) => (r > 0 && r <= split && r < 1 ? [q] : []));
   const easy = rate.flatMap((r, q) => (r > split && r < 1 ? [q] : []));
   if (hard.length === 0 || easy.length === 0) return [];
@@ -36,10 +39,10 @@ population deviation. The rest is GRPO.`,
     c: optional(null, "width of the easy window in failures, which the choice here lies in for any value", { min: 1 }),
   },
   fields: { role: "raw" },
+  trains: { supply: { prompt_stats: "prompt-stats" }, draws: "prompts" },
   sampler: (c, p) => {
     // Optional: a run without the probe trains on the prompts that it has.
-    const stats = (c.batch.raw.get("prompt_stats") ?? {}) as Partial<Probe>;
-    if (stats.success && stats.trials !== undefined) c.output("selected", pairOf(stats as Probe, p.split));
+    if (c.hasRaw("prompt_stats")) c.output("selected", pairOf(c.raw<Probe>("prompt_stats"), p.split));
   },
   advantage: (c, p) => {
     const success = c.field("correct").gt(0);

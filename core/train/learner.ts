@@ -70,6 +70,14 @@ export abstract class Learner {
     return this.policyReference.settle(dir);
   }
 
+  /** What a checkpoint holds beside weights, moments, counters and the recipe's state; plain JSON. */
+  save(): Record<string, unknown> {
+    return {};
+  }
+
+  /** Back to what `save` gave. */
+  restore(_state: Record<string, unknown>): void {}
+
   /** One step; `lines` are for samples.jsonl. */
   abstract trainStep(): Promise<{ metrics: StepMetrics; lines: SampleLine[] }>;
 

@@ -9,36 +9,28 @@ import { lengthMetrics, rewardMetrics, type StepMetrics, samplingMetrics, stepMe
 import { addLora, type LoadedModel } from "../model/load.ts";
 import { memoryEstimate } from "../model/memory.ts";
 import type { Sequence } from "../model/pack.ts";
-import { decodeContinuation } from "../model/tokenizer.ts";
 import type { Transformer } from "../model/transformer.ts";
-import { loadRecipe, needs, objective, type Params, prepare, type Recipe, resolveParams } from "../recipe.ts";
-import { dryRun, type Row, runRewards, type Sample } from "../rewards/index.ts";
+import { loadRecipe, needs, objective, type Params, plan, prepare, type Recipe, resolveParams } from "../recipe.ts";
+import { dryRun, runRewards } from "../rewards/index.ts";
 import { exp } from "../rl/scalar.ts";
 import { Stream, streams } from "../rng.ts";
-import type { Completion } from "../rollout.ts";
 import type { SampleLine } from "../run.ts";
 import { Session } from "../session.ts";
 import type { TaskSource } from "../tasks/index.ts";
 import { Learner, type LearnerParts } from "./learner.ts";
 import { openModel, promptIds, promptText, type Runtime } from "./model.ts";
+import { numbers, PromptPool } from "./pool.ts";
 import { referenceKind } from "./reference.ts";
-
-/** Completions as a reward function sees them: the stop id, and the stop character's tail, left out. */
-function asSamples(
-  loaded: LoadedModel,
-  rows: readonly Row[],
-  prompts: number[][],
-  completions: Completion[],
-): Sample[] {
-  return completions.map(({ prompt, ids, finish }) => ({
-    prompt: rows[prompt].prompt,
-    completion: decodeContinuation(loaded.tokenizer, prompts[prompt], finish === "stop" ? ids.slice(0, -1) : ids, {
-      skipSpecial: true,
-    }),
-    completionIds: ids,
-    row: rows[prompt],
-  }));
-}
+import { askFields, checkSupplies, probeFields, suppliesOf, supplyFields, supplyRows } from "./supply.ts";
+import {
+  asSamples,
+  judged,
+  type Means,
+  type Step,
+  type StepPrompt,
+  sequenceOf,
+  type Trajectory,
+} from "./trajectories.ts";
 
 /** A stop character that is one token ends completions beside the tokenizer's own end ids. */
 function withStopCharacter(loaded: LoadedModel, task: TaskSource): LoadedModel {
@@ -124,14 +116,17 @@ function fieldsRead(recipe: Recipe, params: Params): Set<string> {
     },
     shapes: { truncated: "trajectory", correct: "trajectory" },
     rewards: { reward: [1, 0, 0, 1] },
-  });
-  return new Set(needs(recipe, params, probe));
+  }).withCase(probeFields(recipe), recipe.fields);
+  const reads = new Set(needs(recipe, params, probe));
+  if (suppliesOf(recipe).some(({ supply }) => supply.reference)) reads.add("logp_ref");
+  return reads;
 }
 
 /** Batch fields that the recipe reads and rollouts do not have: why it cannot train from them. */
 export function readsBeyondRollouts(recipe: Recipe, params: Params = resolveParams(recipe)): string[] {
+  const supplied = recipe.trains?.supply ?? {};
   return [...fieldsRead(recipe, params)].filter(
-    (name) => !SUPPLIED.has(name) && name !== "logp_ref" && !name.startsWith("rewards."),
+    (name) => !SUPPLIED.has(name) && name !== "logp_ref" && !name.startsWith("rewards.") && !(name in supplied),
   );
 }
 
@@ -141,10 +136,19 @@ const SAMPLES_KEPT = 4;
 /** Learns from rollouts. */
 export class Trainer extends Learner {
   readonly task: TaskSource;
+  /** The prompts that the run comes back to; null: ever new ones. */
+  readonly pool: PromptPool | null;
+  readonly #keeps: ReadonlySet<string | undefined>;
 
   private constructor(given: LearnerParts & { task: TaskSource }) {
     super(given);
-    this.task = given.task;
+    const { recipe, task, config, session } = given;
+    this.task = task;
+    const supplies = suppliesOf(recipe).map(({ supply }) => supply);
+    const pooled = recipe.trains?.draws || config.promptPool > 0 || supplies.some((supply) => supply.pool);
+    const { tokenizer } = session.loaded;
+    this.pool = pooled ? PromptPool.of(task, config, (row) => promptIds(tokenizer, row)) : null;
+    this.#keeps = new Set(supplies.map((supply) => supply.keeps));
   }
 
   /**
@@ -153,15 +157,13 @@ export class Trainer extends Learner {
    */
   static async create(config: TrainConfig, task: TaskSource, runtime: Runtime): Promise<Trainer> {
     const recipe = await recipeOf(config);
-    const params = resolveParams(recipe, config.params);
+    const params = resolveParams(recipe, config.params, config);
     if (recipe.trains?.refuse) {
       const remedy = recipe.trains.data ? 'give it a data set: "task": {"data": FILE.jsonl}' : "choose another recipe";
       throw new CohortError("bad-config", `recipe ${recipe.id}: ${recipe.trains.refuse}`, remedy);
     }
     const reads = fieldsRead(recipe, params);
-    const missing = [...reads].filter(
-      (name) => !SUPPLIED.has(name) && !name.startsWith("rewards.") && name !== "logp_ref",
-    );
+    const missing = readsBeyondRollouts(recipe, params);
     if (missing.length > 0) {
       throw new CohortError(
         "bad-config",
@@ -169,6 +171,7 @@ export class Trainer extends Learner {
         "choose another recipe, or replay it on batches that carry them",
       );
     }
+    checkSupplies(recipe, task, config);
     const reference = referenceKind(config, recipe, reads);
     if (config.miniBatches > config.promptsPerStep) {
       throw new CohortError(
@@ -207,7 +210,8 @@ export class Trainer extends Learner {
   async #check(): Promise<void> {
     const { config, task, session } = this;
     const { tokenizer, model } = session.loaded;
-    const rows = task.prompts("train", Math.min(1024, config.promptsPerStep * Math.max(1, config.steps)), config.seed);
+    const most = Math.min(1024, config.promptsPerStep * Math.max(1, config.steps));
+    const rows = this.pool?.prompts.map((p) => p.row) ?? task.prompts("train", most, config.seed);
     for (const row of rows) {
       const ids = promptIds(tokenizer, row);
       if (ids.length < 1 || ids.length >= model.maxTokens) {
@@ -272,51 +276,104 @@ export class Trainer extends Learner {
     return this.config.microBatches * this.config.miniBatches;
   }
 
+  get #means(): Means {
+    const { config, task, session, params, recipe, policyReference: reference, pool, step } = this;
+    const state = this.state ?? recipe.state?.init(params) ?? {};
+    return { config, task, session, params, state, reference, pool, step, microBatches: this.#pieces };
+  }
+
+  override save(): Record<string, unknown> {
+    return this.pool ? { pool: this.pool.save() } : {};
+  }
+
+  override restore(state: Record<string, unknown>): void {
+    if (state.pool) this.pool?.restore(state.pool);
+  }
+
+  /** The prompts of a step, how many rollouts each gets, and what else the sampler decided. */
+  #draw(): { prompts: StepPrompt[]; counts: number[]; planned: Record<string, unknown> } {
+    const { config, task, pool, recipe } = this;
+    const even = config.rolloutsPerPrompt;
+    if (!pool) {
+      const { tokenizer } = this.session.loaded;
+      const rows = task.prompts("train", config.promptsPerStep, config.seed, this.cursor);
+      const prompts = rows.map((row, index) => ({ row, ids: promptIds(tokenizer, row), index }));
+      return { prompts, counts: prompts.map(() => even), planned: recipe.trains?.supply ? this.#ask([]) : {} };
+    }
+    const over = recipe.trains?.draws;
+    const all = pool.prompts.map((_, q) => q);
+    const chosen =
+      over && over !== "rollouts"
+        ? pool.choose(this.#ask(all), config.promptsPerStep, this.step, over)
+        : pool.next(config.promptsPerStep);
+    const planned = this.#ask(chosen);
+    const asked = over ? numbers(planned.rollouts) : undefined;
+    // A prompt that nothing is known of is tried: a sampler that gives it nothing would never learn of it.
+    const counts = chosen.map((q, k) => {
+      const n = asked?.[k] ?? even;
+      return n > 0 || pool.history[q].seen > 0 ? Math.max(0, Math.round(n)) : even;
+    });
+    const live = counts.some((n) => n > 0) ? counts : counts.map(() => even);
+    const visited = chosen.flatMap((q, k) => (live[k] > 0 ? [{ prompt: pool.prompts[q], rollouts: live[k] }] : []));
+    return { prompts: visited.map((v) => v.prompt), counts: visited.map((v) => v.rollouts), planned };
+  }
+
+  /** The sampler's outputs about prompts of the pool, before there are rollouts. */
+  #ask(prompts: readonly number[]): Record<string, unknown> {
+    const { recipe, params } = this;
+    const zeros = prompts.map(() => 0);
+    const shapes = { reward: "trajectory" } as const;
+    const bare = Batch.from({ lengths: zeros, group: prompts.map((_, k) => k), fields: { reward: zeros }, shapes });
+    return plan(recipe, params, bare.withCase(askFields(recipe, prompts, this.#means), recipe.fields), this.state);
+  }
+
   /** One step: rollouts, rewards, advantages, optimiser steps. */
   async trainStep(): Promise<{ metrics: StepMetrics; lines: SampleLine[] }> {
-    const { config, task, session, recipe, params, runtime } = this;
+    const { config, session, recipe, params, runtime, pool } = this;
     const began = runtime.clock();
-    const { loaded } = session;
-    const rows = task.prompts("train", config.promptsPerStep, config.seed, this.cursor);
-    const prompts = rows.map((row) => promptIds(loaded.tokenizer, row));
+    const means = this.#means;
+    if (this.step === 0) for (const { supply } of suppliesOf(recipe)) await supply.start?.(means);
+    const { prompts, counts, planned } = this.#draw();
     const random = { seed: config.seed, stream: streams.sample, step: this.step };
-    const completions = await session.sample(prompts, config.rolloutsPerPrompt, config, random);
-    const samples = asSamples(loaded, rows, prompts, completions);
-    const { rewards, total, scored } = await runRewards(task.rewards, samples);
-    const lengths = completions.map((c) => c.ids.length);
-    const tokens = lengths.reduce((a, b) => a + b, 0) + completions.reduce((n, c) => n + prompts[c.prompt].length, 0);
-
-    const used = completions.map((_, i) => i).filter((i) => scored[i]);
-    const of = (i: number) => completions[i];
-    const sequences: Sequence[] = used.map((i) => ({
-      ids: [...prompts[of(i).prompt], ...of(i).ids],
-      from: prompts[of(i).prompt].length,
-    }));
+    const ids = prompts.map((p) => p.ids);
+    const completions = await session.sample(ids, counts, config, random);
+    const { trajectories: rollouts, result } = await judged(means, prompts, completions, "policy");
+    const lengths = rollouts.map((t) => t.ids.length);
+    const tokens = lengths.reduce((a, b) => a + b, 0) + rollouts.reduce((n, t) => n + t.context.length, 0);
     const metrics: Partial<StepMetrics> = {
       ...rewardMetrics(
-        total,
-        rewards,
-        completions.map((c) => c.prompt),
-        scored,
+        result.total,
+        result.rewards,
+        rollouts.map((t) => t.prompt),
+        result.scored,
       ),
       ...lengthMetrics(
         lengths,
-        completions.map((c) => c.finish === "stop"),
+        rollouts.map((t) => t.finish === "stop"),
       ),
     };
-    if (used.length > 0) {
+    const step: Step = { prompts, trajectories: rollouts.filter((t) => t.scored), planned };
+    if (step.trajectories.length > 0) {
+      await supplyRows(recipe, step, means);
       const passes = { microBatches: this.#pieces, temperature: config.temperature };
+      await this.#rescore(step, passes);
+      const sequences = step.trajectories.map(sequenceOf);
       const logpRef = await this.policyReference.logp(sequences, passes);
-      const batch = this.#batch(used, completions, { rewards, total, logpRef });
+      const supplied = await supplyFields(recipe, step, means);
+      const batch = batchOf(step.trajectories, logpRef).withCase(supplied, recipe.fields);
       const prepared = prepare(recipe, params, batch, this.state);
       this.state = prepared.state;
       // Health of the rollouts as the recipe sees them; what is reported of the raw rewards above stays.
       for (const [name, value] of Object.entries(prepared.metrics))
         if (!(name in metrics)) metrics[name as "reward"] = value;
-      Object.assign(metrics, await this.#optimise(prepared.batch, used, completions, sequences));
+      const gradNorm = this.#keeps.has("gradients")
+        ? await session.gradientNorms(rollouts.map(sequenceOf), config)
+        : undefined;
+      Object.assign(metrics, await this.#optimise(prepared.batch, step.trajectories, sequences));
+      pool?.observe(prompts, rollouts, { responses: this.#keeps.has("responses") || !!gradNorm, gradNorm });
     }
     this.step++;
-    this.cursor += rows.length;
+    this.cursor += prompts.length;
     this.tokens += tokens;
     const seconds = (runtime.clock() - began) / 1000;
     return {
@@ -328,65 +385,31 @@ export class Trainer extends Learner {
         tokens_per_second: tokens / seconds,
         digest: await session.digest(),
       }),
-      lines: samples.slice(0, SAMPLES_KEPT).map(({ row, completion }, i) => ({
+      lines: rollouts.slice(0, SAMPLES_KEPT).map(({ sample, scored, total }) => ({
         step: this.step,
         when: "train",
-        prompt: promptText(row),
-        completion,
-        reward: scored[i] ? total[i] : null,
+        prompt: promptText(sample.row),
+        completion: sample.completion,
+        reward: scored ? total : null,
       })),
     };
   }
 
-  /** The rollouts as a batch: what recipes read. */
-  #batch(
-    used: readonly number[],
-    completions: readonly Completion[],
-    given: { rewards: Record<string, Float64Array>; total: Float64Array; logpRef?: Float32Array },
-  ): Batch {
-    const chosen = used.map((i) => completions[i]);
-    const lengths = chosen.map((c) => c.ids.length);
-    const n = lengths.reduce((a, b) => a + b, 0);
-    const fields: Record<string, ArrayLike<number>> = {
-      reward: used.map((i) => given.total[i]),
-      truncated: chosen.map((c) => (c.finish === "length" ? 1 : 0)),
-      correct: used.map((i) => (this.#isRight(given, i) ? 1 : 0)),
-      mask: new Float64Array(n).fill(1),
-      logp_old: concat(chosen.map((c) => c.logp)),
-      logp_rollout: concat(chosen.map((c) => c.logp)),
-      entropy: concat(chosen.map((c) => c.entropy)),
-      tokens: concat(chosen.map((c) => c.ids)),
-    };
-    if (given.logpRef) fields.logp_ref = given.logpRef;
-    const renamed = new Map<number, number>();
-    const group = chosen.map(({ prompt }) => {
-      if (!renamed.has(prompt)) renamed.set(prompt, renamed.size);
-      return renamed.get(prompt)!;
+  /** What the policy says of trajectories that it did not draw, or drew after a hint. */
+  async #rescore(step: Step, options: { microBatches: number; temperature: number }): Promise<void> {
+    const others = step.trajectories.filter((t) => t.by !== "policy");
+    if (others.length === 0) return;
+    const { logp, entropy, offsets } = await this.session.score(others.map(sequenceOf), options);
+    others.forEach((t, k) => {
+      t.logp = logp.slice(offsets[k], offsets[k + 1]);
+      t.entropy = entropy.slice(offsets[k], offsets[k + 1]);
     });
-    const shapes: Record<string, "token" | "trajectory"> = {};
-    for (const name of ["reward", "truncated", "correct"]) shapes[name] = "trajectory";
-    for (const name of ["mask", "logp_old", "logp_rollout", "entropy", "tokens", "logp_ref"]) {
-      shapes[name] = "token";
-    }
-    const rewards = Object.fromEntries(
-      Object.entries(given.rewards).map(([name, values]) => [
-        name,
-        used.map((i) => (Number.isNaN(values[i]) ? null : values[i])),
-      ]),
-    );
-    return Batch.from({ lengths, group, fields, rewards, shapes });
-  }
-
-  #isRight(given: { rewards: Record<string, Float64Array>; total: Float64Array }, i: number): boolean {
-    const scores = Object.fromEntries(Object.entries(given.rewards).map(([name, values]) => [name, values[i]]));
-    return this.task.isRight(scores, given.total[i]);
   }
 
   /** The optimiser steps on one rollout batch: epochs × mini-batches, groups kept whole. */
   async #optimise(
     batch: Batch,
-    used: readonly number[],
-    completions: readonly Completion[],
+    trajectories: readonly Trajectory[],
     sequences: readonly Sequence[],
   ): Promise<Record<string, number | null>> {
     const { config, session } = this;
@@ -399,12 +422,12 @@ export class Trainer extends Learner {
     let onPolicy: Record<string, number | null> = {};
     let first = true;
     for (let epoch = 0; epoch < config.epochsPerBatch; epoch++) {
-      for (const part of this.#miniBatches(used, completions, epoch)) {
+      for (const part of this.#miniBatches(trajectories, epoch)) {
         const sub = config.miniBatches === 1 ? batch : batch.select(part);
         const own = config.miniBatches === 1 ? sequences : part.map((k) => sequences[k]);
         const options = { microBatches: config.microBatches, temperature: config.temperature };
         // Before the first optimiser step the policy is the sampler, whose log-probabilities are the trainer's bit for bit.
-        const drawn = part.map((k) => completions[used[k]]);
+        const drawn = part.map((k) => trajectories[k]);
         const sampled = { logp: concat(drawn.map((c) => c.logp)), entropy: concat(drawn.map((c) => c.entropy)) };
         const now = first ? sampled : await session.score(own, options);
         const whose = first ? "the sampler's" : "the scoring pass's";
@@ -427,13 +450,13 @@ export class Trainer extends Learner {
   }
 
   /** Indices into the batch for each optimiser step of an epoch; prompts in a random order where there are several. */
-  #miniBatches(used: readonly number[], completions: readonly Completion[], epoch: number): number[][] {
-    const all = used.map((_, k) => k);
+  #miniBatches(trajectories: readonly Trajectory[], epoch: number): number[][] {
+    const all = trajectories.map((_, k) => k);
     const { miniBatches } = this.config;
     if (miniBatches === 1) return [all];
     const byPrompt = new Map<number, number[]>();
     for (const k of all) {
-      const { prompt } = completions[used[k]];
+      const { prompt } = trajectories[k];
       byPrompt.set(prompt, [...(byPrompt.get(prompt) ?? []), k]);
     }
     const groups = [...byPrompt.values()];
@@ -451,6 +474,35 @@ export class Trainer extends Learner {
   memory(): number {
     return estimateMemory(this);
   }
+}
+
+/** The trajectories as a batch: what every recipe may read. */
+function batchOf(trajectories: readonly Trajectory[], logpRef: Float32Array | undefined): Batch {
+  const lengths = trajectories.map((t) => t.ids.length);
+  const n = lengths.reduce((a, b) => a + b, 0);
+  const fields: Record<string, ArrayLike<number>> = {
+    reward: trajectories.map((t) => t.total),
+    truncated: trajectories.map((t) => (t.finish === "length" ? 1 : 0)),
+    correct: trajectories.map((t) => (t.right ? 1 : 0)),
+    mask: new Float64Array(n).fill(1),
+    logp_old: concat(trajectories.map((t) => t.logp)),
+    logp_rollout: concat(trajectories.map((t) => t.logp)),
+    entropy: concat(trajectories.map((t) => t.entropy)),
+    tokens: concat(trajectories.map((t) => t.ids)),
+  };
+  if (logpRef) fields.logp_ref = logpRef;
+  const renamed = new Map<number, number>();
+  const group = trajectories.map(({ prompt }) => {
+    if (!renamed.has(prompt)) renamed.set(prompt, renamed.size);
+    return renamed.get(prompt)!;
+  });
+  const shapes: Record<string, "token" | "trajectory"> = {};
+  for (const name of ["reward", "truncated", "correct"]) shapes[name] = "trajectory";
+  for (const name of ["mask", "logp_old", "logp_rollout", "entropy", "tokens", "logp_ref"]) shapes[name] = "token";
+  const names = Object.keys(trajectories[0]?.rewards ?? {});
+  const orNull = (x: number) => (Number.isNaN(x) ? null : x);
+  const rewards = Object.fromEntries(names.map((name) => [name, trajectories.map((t) => orNull(t.rewards[name]))]));
+  return Batch.from({ lengths, group, fields, rewards, shapes });
 }
 
 function concat(parts: readonly ArrayLike<number>[]): Float32Array {
