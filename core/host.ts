@@ -12,7 +12,7 @@ export interface Storage {
   write(path: string, data: Uint8Array | string): Promise<void>;
   /** Like write, from pieces that are never all in memory. */
   writeStream(path: string, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void>;
-  append(path: string, text: string): Promise<void>;
+  append(path: string, data: Uint8Array | string): Promise<void>;
   /** Names in a folder, sorted; folders end in '/'. */
   list(path: string): Promise<string[]>;
   exists(path: string): Promise<boolean>;

@@ -77,9 +77,9 @@ export function memoryStorage(initial: Record<string, Uint8Array | string> = {})
       }
       put(path, whole);
     },
-    async append(path, text) {
+    async append(path, data) {
       const old = files.get(normal(path)) ?? new Uint8Array(0);
-      const more = new TextEncoder().encode(text);
+      const more = bytesOf(data);
       const whole = new Uint8Array(old.length + more.length);
       whole.set(old);
       whole.set(more, old.length);

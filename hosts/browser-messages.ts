@@ -15,12 +15,14 @@ import type { EvalResult } from "../core/evaluate.ts";
 import type { StepMetrics } from "../core/log.ts";
 import type { Row, Sample } from "../core/rewards/index.ts";
 import type { AppData, AppTask } from "./engine.ts";
+import type { StorageOffers } from "./storage-port.ts";
 
 /** Where files are kept; auto: OPFS, else IndexedDB, else memory. */
 export type StorageKind = "auto" | "opfs" | "indexeddb" | "memory";
 
 export interface WorkerOptions extends DeviceOptions {
-  storage: StorageKind;
+  /** "app": the page's own, through its port */
+  storage: StorageKind | "app";
   /** folder (OPFS) or database (IndexedDB) that holds everything */
   root: string;
 }
@@ -35,7 +37,7 @@ export type { RunInfo, StepMetrics };
 
 /** Offered by the worker. `run` names one training run or evaluation, for its hooks and its end. */
 export type WorkerOffers = {
-  open(options: WorkerOptions): Promise<{ device: string; threads: number; storage: StorageKind }>;
+  open(options: WorkerOptions): Promise<{ device: string; threads: number; storage: StorageKind | "app" }>;
   /** `waits`: the page is asked before every step */
   train(run: number, config: TrainConfig, task: SentTask | AppData | null, waits: boolean): Promise<TrainResult>;
   evaluate(
@@ -53,19 +55,9 @@ export type WorkerOffers = {
   close(): Promise<void>;
   importFiles(dir: string, files: readonly { name: string; data: Blob }[]): Promise<void>;
   importUrl(run: number, dir: string, url: string): Promise<void>;
-  read(path: string): Promise<Uint8Array>;
-  readRange(path: string, offset: number, length: number): Promise<Uint8Array>;
-  size(path: string): Promise<number>;
-  write(path: string, data: Uint8Array | string): Promise<void>;
-  writeBlob(path: string, data: Blob): Promise<void>;
-  append(path: string, text: string): Promise<void>;
-  list(path: string): Promise<string[]>;
-  exists(path: string): Promise<boolean>;
-  remove(path: string): Promise<void>;
-  rename(from: string, to: string): Promise<void>;
-};
+} & StorageOffers;
 
-/** Offered by the page. */
+/** Offered by the page; its files only where it has some of its own (`storage: "app"`). */
 export type PageOffers = {
   reward(run: number, name: string, sample: Sample): Promise<number | null>;
   beforeStep(run: number, step: number): Promise<void>;
@@ -76,4 +68,4 @@ export type PageOffers = {
   onNote(run: number, text: string): void;
   onKernel(run: number, row: KernelConformance): void;
   onBytes(run: number, file: string, bytes: number): void;
-};
+} & StorageOffers;

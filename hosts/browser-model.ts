@@ -1,6 +1,7 @@
 /** @file Model folders into a page's storage: from files that were dropped or chosen, or from a URL. */
 import { CohortError } from "../core/errors.ts";
 import type { Storage } from "../core/host.ts";
+import { piecesOf } from "./storage-port.ts";
 
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
@@ -13,22 +14,6 @@ const OPTIONAL = [
   "chat_template.jinja",
   "added_tokens.json",
 ];
-
-async function* piecesOf(stream: ReadableStream<Uint8Array>, onBytes?: (bytes: number) => void) {
-  const reader = stream.getReader();
-  let bytes = 0;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      bytes += value.length;
-      onBytes?.(bytes);
-      yield value;
-    }
-  } finally {
-    await reader.cancel().catch(() => undefined);
-  }
-}
 
 /** Copies files into `dir` under their own names, one after the other and never whole in memory. */
 export async function importFiles(

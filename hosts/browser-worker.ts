@@ -1,38 +1,13 @@
 /** @file The engine's worker in a page: everything that may block or take long happens here. Started by hosts/browser.ts. */
 import type { TrainHooks } from "../core/api.ts";
-import { CohortError } from "../core/errors.ts";
 import type { Storage } from "../core/host.ts";
-import { memoryStorage } from "../core/storage.ts";
-import type { PageOffers, SentTask, StorageKind, WorkerOffers } from "./browser-messages.ts";
+import { browserReach, openStorage } from "./browser-device.ts";
+import type { PageOffers, SentTask, WorkerOffers } from "./browser-messages.ts";
 import { importFiles, importUrl } from "./browser-model.ts";
 import { openDevice } from "./device.ts";
 import { type AppData, type AppTask, builtInTask, type HostEngine, makeEngine } from "./engine.ts";
 import { type Endpoint, join } from "./port.ts";
-import { indexedDbStorage } from "./storage-indexeddb.ts";
-import { hasOpfs, opfsStorage } from "./storage-opfs.ts";
-import { hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
-import { spawnWebThread, threadsRefused } from "./web-threads.ts";
-
-async function openStorage(kind: StorageKind, root: string): Promise<{ storage: Storage; kind: StorageKind }> {
-  if (kind === "memory") return { storage: memoryStorage(), kind };
-  if (kind === "opfs" || (kind === "auto" && hasOpfs())) {
-    if (!hasOpfs()) throw new CohortError("io", "storage opfs: this browser has none", 'use "indexeddb"');
-    try {
-      return { storage: await opfsStorage(root), kind: "opfs" };
-    } catch (error) {
-      // Private windows have the interface and refuse its use; another tab's claim is no reason to go elsewhere.
-      const refused = (error as CohortError).cause instanceof DOMException;
-      if (kind === "opfs" || !refused) throw error;
-    }
-  }
-  if (kind === "indexeddb") return { storage: await indexedDbStorage(root), kind };
-  try {
-    return { storage: await indexedDbStorage(root), kind: "indexeddb" };
-  } catch (error) {
-    if (!((error as CohortError).cause instanceof DOMException)) throw error;
-    return { storage: memoryStorage(), kind: "memory" };
-  }
-}
+import { storageOffers, storageOver } from "./storage-port.ts";
 
 let engine: HostEngine;
 let storage: Storage;
@@ -53,14 +28,11 @@ function taskOf(run: number, sent: SentTask | AppData | null): AppTask | AppData
 
 const offers: WorkerOffers = {
   async open(options) {
-    const refused = threadsRefused();
-    const opened = await openDevice(options, {
-      ...(refused ? { noThreads: refused } : { spawn: spawnWebThread }),
-      cores: navigator.hardwareConcurrency ?? 1,
-      openGpu: openWebGpu,
-      likelyGpu: hasHardwareGpu,
-    });
-    const found = await openStorage(options.storage, options.root);
+    const opened = await openDevice(options, browserReach());
+    const found =
+      options.storage === "app"
+        ? { storage: storageOver(page), kind: options.storage }
+        : await openStorage(options.storage, options.root);
     storage = found.storage;
     engine = makeEngine({
       ...opened,
@@ -107,19 +79,7 @@ const offers: WorkerOffers = {
   close: () => engine.close(),
   importFiles: (dir, files) => importFiles(storage, dir, files),
   importUrl: (run, dir, url) => importUrl(storage, dir, url, (file, bytes) => page.tell("onBytes", run, file, bytes)),
-  read: (path) => storage.read(path),
-  readRange: (path, offset, length) => storage.readRange(path, offset, length),
-  size: (path) => storage.size(path),
-  write: (path, data) => storage.write(path, data),
-  writeBlob: (path, data) => {
-    const cut = path.lastIndexOf("/");
-    return importFiles(storage, cut < 0 ? "." : path.slice(0, cut), [{ name: path.slice(cut + 1), data }]);
-  },
-  append: (path, text) => storage.append(path, text),
-  list: (path) => storage.list(path),
-  exists: (path) => storage.exists(path),
-  remove: (path) => storage.remove(path),
-  rename: (from, to) => storage.rename(from, to),
+  ...storageOffers(() => storage),
 };
 
 const page = join<PageOffers>(globalThis as unknown as Endpoint, offers);

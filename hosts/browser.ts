@@ -13,20 +13,36 @@ import type { KernelConformance } from "../core/conformance-report.ts";
 import { CohortError } from "../core/errors.ts";
 import type { Storage } from "../core/host.ts";
 import type { PageOffers, SentTask, StorageKind, WorkerOffers } from "./browser-messages.ts";
-import { type AppData, type AppTask, type HostEngine, type RunHooks, rewardsByName } from "./engine.ts";
+import type { CpuDevice } from "./cpu.ts";
+import {
+  type AppData,
+  type AppTask,
+  type EngineOptions,
+  type HostEngine,
+  type RunHooks,
+  rewardsByName,
+} from "./engine.ts";
+import { loggerList, withLoggers } from "./log/logger.ts";
 import { join } from "./port.ts";
 import { startRun } from "./running.ts";
+import { storageOffers, storageOver } from "./storage-port.ts";
 
 export type * from "../core/api.ts";
 export { parseConfig, type TrainConfig } from "../core/config.ts";
 export { CohortError, type ErrorCode } from "../core/errors.ts";
 export { version } from "../core/generated/version.ts";
 export type { AppData, AppTask, HostEngine, RunHooks } from "./engine.ts";
+export type { Logger, MetricRecord } from "./log/logger.ts";
 export type { TrainingRun } from "./running.ts";
 
-export interface BrowserOptions extends DeviceOptions {
-  /** where files are kept; default "auto": OPFS, else IndexedDB, else memory */
-  storage?: StorageKind;
+export interface BrowserOptions extends Omit<EngineOptions, "storage"> {
+  /**
+   * the app's own WebGPU device, probed and then left alone. No worker can be given one: the engine then runs on the
+   * page's thread, and rewards and hooks beside it
+   */
+  gpu?: GPUDevice;
+  /** where files are kept, or the app's own; default "auto": OPFS, else IndexedDB, else memory */
+  storage?: StorageKind | Storage;
   /** the folder or database that holds them; one engine at a time may use it. Default "cohort" */
   root?: string;
   /** the worker's script, where the app serves it from elsewhere than beside this module */
@@ -37,7 +53,7 @@ export interface BrowserEngine extends HostEngine {
   /** what it runs on, for people */
   readonly device: string;
   readonly threads: number;
-  readonly storageKind: StorageKind;
+  readonly storageKind: StorageKind | "app";
   /** Copies files that were chosen or dropped into a folder of the storage; `model` then names that folder. */
   importFiles(dir: string, files: Iterable<File>): Promise<void>;
   /**
@@ -45,6 +61,11 @@ export interface BrowserEngine extends HostEngine {
    * @param onBytes told the bytes of each file so far
    */
   importUrl(dir: string, url: string | URL, onBytes?: (file: string, bytes: number) => void): Promise<void>;
+}
+
+/** A WASM device on this thread (more only where asked for): what a Session of the page's own runs on. */
+export async function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
+  return (await import("./browser-local.ts")).createDevice({ threads: 1, ...options });
 }
 
 /** What the page does for one run. */
@@ -59,7 +80,8 @@ interface Listening extends TrainHooks {
  * @throws CohortError where what is asked for is not there: threads without cross-origin isolation, WebGPU, a storage
  */
 export async function createEngine(options: BrowserOptions = {}): Promise<BrowserEngine> {
-  const { storage: kind = "auto", root = "cohort", worker: script, ...device } = options;
+  if (options.gpu) return (await import("./browser-local.ts")).createLocalEngine(options);
+  const { gpu: _, storage: asked = "auto", root = "cohort", worker: script, logger: ours, ...device } = options;
   const worker = script
     ? new Worker(script, { type: "module" })
     : new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" });
@@ -75,6 +97,7 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     onNote: (run, text) => runs.get(run)?.onNote?.(text),
     onKernel: (run, row) => runs.get(run)?.onKernel?.(row),
     onBytes: (run, file, bytes) => runs.get(run)?.onBytes?.(file, bytes),
+    ...storageOffers(() => asked as Storage),
   };
   const port = join<WorkerOffers>(worker, offers);
   worker.addEventListener("error", (event) => {
@@ -89,7 +112,7 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
   });
   let opened: Awaited<ReturnType<WorkerOffers["open"]>>;
   try {
-    opened = await port.call("open", { ...device, storage: kind, root });
+    opened = await port.call("open", { ...device, storage: typeof asked === "string" ? asked : "app", root });
   } catch (error) {
     worker.terminate();
     throw error;
@@ -119,16 +142,18 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     return { ...rest, rewardNames: Object.keys(rewardsByName(rewards)) };
   };
 
-  const train = (config: TrainConfig, { task, ...hooks }: RunHooks) =>
-    during({ ...hooks, rewards: rewardsOf(task) }, (run) =>
-      port.call("train", run, config, sent(task), hooks.beforeStep !== undefined),
+  const train = (config: TrainConfig, { task, logger, ...given }: RunHooks) =>
+    withLoggers([...loggerList(ours), ...loggerList(logger)], given, (hooks) =>
+      during({ ...hooks, rewards: rewardsOf(task) }, (run) =>
+        port.call("train", run, config, sent(task), hooks.beforeStep !== undefined),
+      ),
     );
 
   return {
     device: opened.device,
     threads: opened.threads,
     storageKind: opened.storage,
-    storage: pageStorage(port),
+    storage: typeof asked === "string" ? storageOver(port) : asked,
     train,
     start: (config, hooks = {}) => startRun(train, config, hooks),
     evaluate: (config, { onNote, task, ...at }) =>
@@ -154,26 +179,5 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
       during({ rewards: {}, onBytes }, (run) =>
         port.call("importUrl", run, dir, new URL(url, globalThis.location?.href).href),
       ),
-  };
-}
-
-/** The worker's files as the page sees them. */
-function pageStorage(port: ReturnType<typeof join<WorkerOffers>>): Storage {
-  return {
-    read: (path) => port.call("read", path),
-    readRange: (path, offset, length) => port.call("readRange", path, offset, length),
-    size: (path) => port.call("size", path),
-    write: (path, data) => port.call("write", path, data),
-    async writeStream(path, pieces) {
-      // The browser keeps a large Blob on disk: the pieces are never all in memory.
-      let blob = new Blob([]);
-      for await (const piece of pieces) blob = new Blob([blob, piece as Uint8Array<ArrayBuffer>]);
-      await port.call("writeBlob", path, blob);
-    },
-    append: (path, text) => port.call("append", path, text),
-    list: (path) => port.call("list", path),
-    exists: (path) => port.call("exists", path),
-    remove: (path) => port.call("remove", path),
-    rename: (from, to) => port.call("rename", from, to),
   };
 }

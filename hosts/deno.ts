@@ -9,13 +9,17 @@ import { replay } from "../core/replay.ts";
 import type { Io } from "./cli/command.ts";
 import { main } from "./cli/main.ts";
 import { taskSource } from "./cli/task-source.ts";
-import { openDevice } from "./device.ts";
-import { type HostEngine, makeEngine } from "./engine.ts";
+import type { CpuDevice } from "./cpu.ts";
+import { openCpu, openDevice, type Reach } from "./device.ts";
+import { type EngineOptions, type HostEngine, makeEngine } from "./engine.ts";
+import { withOwnGpu } from "./own-gpu.ts";
 import { nodeStorage } from "./storage.ts";
 import { hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
 import { spawnWebThread } from "./web-threads.ts";
 
-export type { AppData, AppTask, HostEngine, RunHooks } from "./engine.ts";
+export { CpuDevice } from "./cpu.ts";
+export type { AppData, AppTask, EngineOptions, HostEngine, RunHooks } from "./engine.ts";
+export type { Logger, MetricRecord } from "./log/logger.ts";
 export type { TrainingRun } from "./running.ts";
 
 /** What this file uses of Deno. */
@@ -34,15 +38,23 @@ declare const Deno: {
   removeSignalListener(signal: "SIGINT", listener: () => void): void;
 };
 
-export async function createEngine(options: DeviceOptions = {}): Promise<HostEngine> {
-  const storage = nodeStorage();
+const reach = (): Reach => ({
+  spawn: spawnWebThread,
+  cores: navigator.hardwareConcurrency,
+  openGpu: openWebGpu,
+  likelyGpu: hasHardwareGpu,
+});
+
+/** A WASM device on every core (up to 8) or as many threads as asked for: what a Session runs on. */
+export function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
+  return openCpu(options, reach());
+}
+
+export async function createEngine(options: EngineOptions = {}): Promise<HostEngine> {
+  const { gpu, storage = nodeStorage(), logger, ...device } = options;
   return makeEngine({
-    ...(await openDevice(options, {
-      spawn: spawnWebThread,
-      cores: navigator.hardwareConcurrency,
-      openGpu: openWebGpu,
-      likelyGpu: hasHardwareGpu,
-    })),
+    ...(await openDevice(...withOwnGpu(device, gpu, reach()))),
+    logger,
     storage,
     clock: () => performance.now(),
     taskSource: (config, note) => taskSource(config, storage, note),

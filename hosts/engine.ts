@@ -36,6 +36,7 @@ import { evaluate, evaluateData, openModel, type Runtime, train } from "../core/
 import { openDataSet } from "./data-set.ts";
 import type { Opened } from "./device.ts";
 import { HeldDevice } from "./held-device.ts";
+import { type Logger, loggerList, withLoggers } from "./log/logger.ts";
 import { startRun, type TrainingRun } from "./running.ts";
 
 /** Prompts and rewards that an app hands over in JavaScript, in place of the configuration's task. */
@@ -67,6 +68,18 @@ export interface AppData {
 /** What a run tells on its way, and the app's own task. */
 export interface RunHooks extends TrainHooks {
   task?: AppTask | AppData;
+  /** for this run, beside the engine's */
+  logger?: Logger | readonly Logger[];
+}
+
+/** What an app may hand in, beside how a model runs. */
+export interface EngineOptions extends DeviceOptions {
+  /** the app's own WebGPU device; closing the engine leaves it alone */
+  gpu?: GPUDevice;
+  /** where models are read and runs are written; default: the host's files */
+  storage?: Storage;
+  /** told of every run of this engine */
+  logger?: Logger | readonly Logger[];
 }
 
 /** An engine that also takes a task from the app, and whose files can be reached. */
@@ -86,6 +99,7 @@ export interface EngineParts extends Opened {
   clock: Clock;
   /** the task that a configuration names, where it is no data set */
   taskSource(config: TrainConfig, note?: (text: string) => void): Promise<TaskSource>;
+  logger?: EngineOptions["logger"];
 }
 
 /** Reward functions by name: what an app may give, in one form. */
@@ -166,7 +180,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
     if (isDataTask(config.task)) return openDataSet(config.task, taskName(config), storage, note);
     return parts.taskSource(config, note);
   };
-  const trainRun = async (asked: TrainConfig, { task, ...hooks }: RunHooks) => {
+  const trainRun = async (asked: TrainConfig, { task, ...hooks }: Omit<RunHooks, "logger">) => {
     const began = clock();
     let config = withAppTask(asked, task);
     const from = await source(asked, task, hooks.onNote);
@@ -183,13 +197,15 @@ export function makeEngine(parts: EngineParts): HostEngine {
     );
     return { ...result, seconds: (clock() - began) / 1000 };
   };
+  const loggedRun = (config: TrainConfig, { logger, ...hooks }: RunHooks) =>
+    withLoggers([...loggerList(parts.logger), ...loggerList(logger)], hooks, (told) => trainRun(config, told));
   return {
     storage,
     get runtime() {
       return runtimeOn(held.now);
     },
-    train: trainRun,
-    start: (config, hooks = {}) => startRun(trainRun, config, hooks),
+    train: loggedRun,
+    start: (config, hooks = {}) => startRun(loggedRun, config, hooks),
     async evaluate(config, { checkpoint, reference, onNote, task: given }) {
       const task = await source(config, given, onNote);
       const at: TrainConfig = checkpoint ? { ...config, model: checkpoint } : config;

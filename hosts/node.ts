@@ -5,13 +5,15 @@ import type { DeviceOptions } from "../core/api.ts";
 import { taskSource } from "./cli/task-source.ts";
 import type { CpuDevice } from "./cpu.ts";
 import { openCpu, openDevice, type Reach } from "./device.ts";
-import { type HostEngine, makeEngine } from "./engine.ts";
+import { type EngineOptions, type HostEngine, makeEngine } from "./engine.ts";
 import { spawnThread } from "./node-threads.ts";
+import { withOwnGpu } from "./own-gpu.ts";
 import { nodeStorage } from "./storage.ts";
 
 export { CpuDevice } from "./cpu.ts";
-export type { AppData, AppTask, HostEngine, RunHooks } from "./engine.ts";
+export type { AppData, AppTask, EngineOptions, HostEngine, RunHooks } from "./engine.ts";
 export { downloadModel } from "./hub.ts";
+export type { Logger, MetricRecord } from "./log/logger.ts";
 export { spawnThread } from "./node-threads.ts";
 export type { TrainingRun } from "./running.ts";
 export { nodeStorage } from "./storage.ts";
@@ -44,10 +46,11 @@ export function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
   return openCpu(options, reach());
 }
 
-export async function createEngine(options: DeviceOptions = {}): Promise<HostEngine> {
-  const storage = nodeStorage();
+export async function createEngine(options: EngineOptions = {}): Promise<HostEngine> {
+  const { gpu, storage = nodeStorage(), logger, ...device } = options;
   return makeEngine({
-    ...(await openDevice(options, reach())),
+    ...(await openDevice(...withOwnGpu(device, gpu, reach()))),
+    logger,
     storage,
     clock: () => performance.now(),
     taskSource: (config, note) => taskSource(config, storage, note),

@@ -147,12 +147,12 @@ export async function indexedDbStorage(name: string): Promise<Storage> {
       guarded("read", path, () => transaction("readonly", async (entries) => sizeOf(await get(entries, path)))),
     write: (path, data) => replace(path, [typeof data === "string" ? new TextEncoder().encode(data) : data]),
     writeStream: replace,
-    append: (path, text) =>
+    append: (path, given) =>
       guarded("append to", path, () =>
         transaction("readwrite", async (entries, pieces) => {
           const old = (await done(entries.get(key(path)))) as Entry | undefined;
           const entry = old ?? { id: next++, pieces: [] };
-          const data = new TextEncoder().encode(text);
+          const data = typeof given === "string" ? new TextEncoder().encode(given) : given.slice();
           await done(pieces.put(data, [entry.id, entry.pieces.length]));
           entry.pieces.push(data.length);
           if (old) await done(entries.put(entry, key(path)));

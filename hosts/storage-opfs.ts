@@ -191,7 +191,7 @@ export async function opfsStorage(folder: string): Promise<Storage> {
     size: (path) => guarded("read", path, async () => (await (await fileAt(path)).getFile()).size),
     write: (path, data) => replace(path, [typeof data === "string" ? new TextEncoder().encode(data) : data]),
     writeStream: replace,
-    append: (path, text) =>
+    append: (path, data) =>
       guarded("append to", path, () =>
         changing(async () => {
           const names = namesOf(path);
@@ -199,7 +199,7 @@ export async function opfsStorage(folder: string): Promise<Storage> {
           const file = (await parent.getFileHandle(names.at(-1)!, { create: true })) as FileHandle;
           const handle = await file.createSyncAccessHandle();
           try {
-            writeAll(handle, new TextEncoder().encode(text), handle.getSize());
+            writeAll(handle, typeof data === "string" ? new TextEncoder().encode(data) : data, handle.getSize());
             handle.flush();
           } finally {
             handle.close();

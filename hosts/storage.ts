@@ -136,12 +136,12 @@ export function nodeStorage(root = "."): Storage {
       replace(path, async (file) => {
         for await (const piece of pieces) await writeAll(file, piece);
       }),
-    append: (path, text) =>
+    append: (path, data) =>
       guarded("append to", path, async () => {
         await mkdir(dirname(at(path)), { recursive: true });
         const file = await open(at(path), "a");
         try {
-          await writeAll(file, new TextEncoder().encode(text));
+          await writeAll(file, typeof data === "string" ? new TextEncoder().encode(data) : data);
         } finally {
           await file.close();
         }

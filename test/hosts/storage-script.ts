@@ -32,7 +32,7 @@ export async function storageTranscript(storage: Storage): Promise<string[]> {
   await tell("size", () => storage.size("a/b/empty"));
   await text("a/b/empty");
   await tell("append", () => storage.append("a/log", "1\n"));
-  await storage.append("a/log", "ä2\n");
+  await storage.append("a/log", new TextEncoder().encode("ä2\n"));
   await text("a/log");
   await range("a/log", 1, 4);
   await tell("stream", () => storage.writeStream("s/t", pieces(false)));
