@@ -1,16 +1,23 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { isFileTask, parseConfig } from "../core/config.ts";
+import { isDataTask, isFileTask, parseConfig } from "../core/config.ts";
 import { demoConfig } from "../core/demo.ts";
 import { loadTask } from "../core/tasks/index.ts";
 import { taskSource } from "../hosts/cli/task-source.ts";
+import { openDataSet } from "../hosts/data-set.ts";
 import { nodeStorage } from "../hosts/storage.ts";
 
 const examples = join(import.meta.dirname, "../examples");
 
 test.each(readdirSync(examples).filter((f) => f.endsWith(".json")))("%s parses and its files load", async (name) => {
   const config = parseConfig(JSON.parse(readFileSync(join(examples, name), "utf8")), { base: examples, where: name });
+  if (isDataTask(config.task)) {
+    const data = await openDataSet(config.task, name, nodeStorage());
+    expect(data.train.length).toBeGreaterThan(data.heldout.length);
+    expect(data.heldout.length).toBeGreaterThan(0);
+    return;
+  }
   const source = await taskSource(config, nodeStorage());
   expect(source.prompts("train", 4, 0)).toHaveLength(4);
   expect(source.prompts("heldout", 4, 0).length).toBeGreaterThan(0);
