@@ -4,8 +4,6 @@
  */
 import { checkArguments, type Device, type DeviceBuffer } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
-import plain from "../core/generated/wasm-kernels.ts";
-import relaxed from "../core/generated/wasm-kernels-relaxed.ts";
 import { type KernelName, kernelNames, kernels } from "../core/kernels.ts";
 import type { HostMath, Numeric } from "../core/math.ts";
 
@@ -189,7 +187,11 @@ export class CpuDevice implements Device, Numeric {
       throw new CohortError("bad-config", `${threads} threads were asked for where none can be started`, "use 1");
     }
     const useRelaxed = options.relaxed ?? hasRelaxedSimd();
-    const module = await WebAssembly.compile(decode(useRelaxed ? relaxed : plain));
+    // Two builds of the same size, of which an engine can use one.
+    const { default: base64 } = useRelaxed
+      ? await import("../core/generated/wasm-kernels-relaxed.ts")
+      : await import("../core/generated/wasm-kernels.ts");
+    const module = await WebAssembly.compile(decode(base64));
     const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
     const abort = () => {
       throw new CohortError("device", "a WASM kernel aborted", "this is a defect in Cohort; please report it");

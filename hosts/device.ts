@@ -3,7 +3,6 @@ import type { DeviceOptions, DoctorResult } from "../core/api.ts";
 import type { Device } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import type { Numeric } from "../core/math.ts";
-import { probe } from "../core/probe.ts";
 import { CpuDevice, hasRelaxedSimd, type Spawn } from "./cpu.ts";
 import { threadsOf } from "./engine.ts";
 
@@ -91,6 +90,9 @@ function withCpu(device: CpuDevice, reach: Reach, why: string): Opened {
 }
 
 const NO_HARDWARE = "there is no hardware adapter";
+
+/** Loaded where there is an adapter: the golden digests are large. */
+const probe = async (device: Device) => (await import("../core/probe.ts")).probe(device);
 
 /** A device that passes the probe, or why there is none. */
 async function tryGpu(reach: Reach, choice: GpuChoice = {}): Promise<Device | string> {

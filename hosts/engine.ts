@@ -13,7 +13,6 @@ import type {
   TrainResult,
 } from "../core/api.ts";
 import { type BuiltInTask, isDataTask, isFileTask, type TrainConfig, taskName } from "../core/config.ts";
-import { conformanceReport } from "../core/conformance-report.ts";
 import type { DataFormat } from "../core/data/example.ts";
 import type { Columns } from "../core/data/lines.ts";
 import { type DataSource, dataSource } from "../core/data/source.ts";
@@ -231,6 +230,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
     doctor: () => held.now.doctor(),
     async conformance(onKernel) {
       const { device } = held.now;
+      const { conformanceReport } = await import("../core/conformance-report.ts");
       return { device: device.name, kernels: await conformanceReport(device, onKernel) };
     },
     async close() {
