@@ -3,24 +3,40 @@
  * shaders/elementary.wgsl. Errors are measured against f64 by test/elementary.test.ts, which fails if they grow.
  */
 
+import { constant } from "./simd";
+
+const EXP: usize = memory.data<f32>(
+  [
+    -86, 88, 1.44269504, 0.5, 0.693359375, -2.12194440e-4, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
+    4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 12583039,
+  ],
+  16,
+);
+const NEWTON: usize = memory.data<f32>([2, 1, 0.5, 1.5], 16);
+const GUESS: usize = memory.data<u32>([0x7ef311c7, 0x5f3759df], 16);
+const SIGMOID: usize = memory.data<f32>([80, 1], 16);
+
 /** e^x. Arguments below −86 give 0, above 88 count as 88. Max error 1.3 ulp on [−86, 88]. After Cephes expf. */
 // @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
-  const c = f32x4.min(f32x4.max(x, f32x4.splat(-86)), f32x4.splat(88));
-  const n = f32x4.floor(f32x4.add(f32x4.mul(c, f32x4.splat(1.44269504)), f32x4.splat(0.5)));
-  let r = f32x4.sub(c, f32x4.mul(n, f32x4.splat(0.693359375)));
-  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
-  let p = f32x4.splat(1.9875691500e-4);
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.3981999507e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
+  // pmin and pmax are one instruction each; with constants that are no zeros they give what min and max give.
+  const least = constant(EXP, 0);
+  const c = f32x4.pmin(f32x4.pmax(x, least), constant(EXP, 1));
+  const n = f32x4.floor(f32x4.add(f32x4.mul(c, constant(EXP, 2)), constant(EXP, 3)));
+  let r = f32x4.sub(c, f32x4.mul(n, constant(EXP, 4)));
+  r = f32x4.sub(r, f32x4.mul(n, constant(EXP, 5)));
+  let p = constant(EXP, 6);
+  p = f32x4.add(f32x4.mul(p, r), constant(EXP, 7));
+  p = f32x4.add(f32x4.mul(p, r), constant(EXP, 8));
+  p = f32x4.add(f32x4.mul(p, r), constant(EXP, 9));
+  p = f32x4.add(f32x4.mul(p, r), constant(EXP, 10));
+  p = f32x4.add(f32x4.mul(p, r), constant(EXP, 11));
   p = f32x4.add(f32x4.mul(f32x4.mul(p, r), r), r);
-  p = f32x4.add(p, f32x4.splat(1));
-  const scale = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return v128.and(f32x4.mul(p, scale), f32x4.ge(x, f32x4.splat(-86)));
+  p = f32x4.add(p, constant(EXP, 12));
+  // n + 127 + 1.5 · 2^23 is exact: its low bits are the exponent field, and the shift drops the rest.
+  const scale = i32x4.shl(f32x4.add(n, constant(EXP, 13)), 23);
+  return v128.and(f32x4.mul(p, scale), f32x4.ge(x, least));
 }
 
 // @ts-ignore: decorator
@@ -58,12 +74,13 @@ export function log1(x: f32): f32 {
 // @ts-ignore: decorator
 @inline
 export function rcp4(x: v128): v128 {
-  let y = i32x4.sub(i32x4.splat(0x7ef311c7), x);
-  y = f32x4.mul(y, f32x4.sub(f32x4.splat(2), f32x4.mul(x, y)));
-  y = f32x4.mul(y, f32x4.sub(f32x4.splat(2), f32x4.mul(x, y)));
-  y = f32x4.mul(y, f32x4.sub(f32x4.splat(2), f32x4.mul(x, y)));
+  const two = constant(NEWTON, 0);
+  let y = i32x4.sub(constant(GUESS, 0), x);
+  y = f32x4.mul(y, f32x4.sub(two, f32x4.mul(x, y)));
+  y = f32x4.mul(y, f32x4.sub(two, f32x4.mul(x, y)));
+  y = f32x4.mul(y, f32x4.sub(two, f32x4.mul(x, y)));
   // The last step in the form y + y(1 − xy) loses fewer bits.
-  return f32x4.add(y, f32x4.mul(y, f32x4.sub(f32x4.splat(1), f32x4.mul(x, y))));
+  return f32x4.add(y, f32x4.mul(y, f32x4.sub(constant(NEWTON, 1), f32x4.mul(x, y))));
 }
 
 // @ts-ignore: decorator
@@ -76,12 +93,13 @@ export function rcp1(x: f32): f32 {
 // @ts-ignore: decorator
 @inline
 export function rsqrt4(x: v128): v128 {
-  const half = f32x4.mul(x, f32x4.splat(0.5));
-  let y = i32x4.sub(i32x4.splat(0x5f3759df), i32x4.shr_u(x, 1));
-  y = f32x4.mul(y, f32x4.sub(f32x4.splat(1.5), f32x4.mul(f32x4.mul(half, y), y)));
-  y = f32x4.mul(y, f32x4.sub(f32x4.splat(1.5), f32x4.mul(f32x4.mul(half, y), y)));
-  y = f32x4.mul(y, f32x4.sub(f32x4.splat(1.5), f32x4.mul(f32x4.mul(half, y), y)));
-  return f32x4.add(y, f32x4.mul(y, f32x4.sub(f32x4.splat(0.5), f32x4.mul(f32x4.mul(half, y), y))));
+  const half = f32x4.mul(x, constant(NEWTON, 2));
+  const more = constant(NEWTON, 3);
+  let y = i32x4.sub(constant(GUESS, 1), i32x4.shr_u(x, 1));
+  y = f32x4.mul(y, f32x4.sub(more, f32x4.mul(f32x4.mul(half, y), y)));
+  y = f32x4.mul(y, f32x4.sub(more, f32x4.mul(f32x4.mul(half, y), y)));
+  y = f32x4.mul(y, f32x4.sub(more, f32x4.mul(f32x4.mul(half, y), y)));
+  return f32x4.add(y, f32x4.mul(y, f32x4.sub(constant(NEWTON, 2), f32x4.mul(f32x4.mul(half, y), y))));
 }
 
 // @ts-ignore: decorator
@@ -96,7 +114,7 @@ export function rsqrt1(x: f32): f32 {
 export function sqrt4(x: v128): v128 {
   const y = rsqrt4(x);
   const s = f32x4.mul(x, y);
-  const c = f32x4.add(s, f32x4.mul(f32x4.mul(f32x4.splat(0.5), y), f32x4.sub(x, f32x4.mul(s, s))));
+  const c = f32x4.add(s, f32x4.mul(f32x4.mul(constant(NEWTON, 2), y), f32x4.sub(x, f32x4.mul(s, s))));
   return v128.and(c, f32x4.gt(x, f32x4.splat(0)));
 }
 
@@ -104,8 +122,8 @@ export function sqrt4(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function sigmoid4(x: v128): v128 {
-  const e = exp4(f32x4.min(f32x4.neg(x), f32x4.splat(80)));
-  return rcp4(f32x4.add(e, f32x4.splat(1)));
+  const e = exp4(f32x4.pmin(f32x4.neg(x), constant(SIGMOID, 0)));
+  return rcp4(f32x4.add(e, constant(SIGMOID, 1)));
 }
 
 /** Bench and test access: applies function `which` (0 exp, 1 log, 2 rcp, 3 rsqrt, 4 sqrt, 5 sigmoid) to n elements (n a multiple of 4). */

@@ -1,5 +1,5 @@
 /** Elementwise kernels and row movers. None of them reduces, so order is no question. */
-import { flush, flushScalar, TINY } from "./simd";
+import { constant, flush, flushScalar, TINY } from "./simd";
 import { sigmoid4 } from "./elementary";
 import { shareEnd, shareStart } from "./parallel";
 
@@ -45,16 +45,28 @@ export function scale(x: usize, n: i32, s: f32): void {
   }
 }
 
+const ONE: usize = memory.data<f32>([1], 16);
+
 /** out = (g · σ(g)) · u; factors below 2^-50 count as 0. */
 export function swiglu_fwd(out: usize, gate: usize, up: usize, n: i32): void {
   const end = shareEnd(n, 16);
-  for (let i = shareStart(n, 16); i < end; i += 4) {
+  let i = shareStart(n, 16);
+  for (; i + 4 <= end; i += 4) {
     const o = <usize>i << 2;
-    const g = flush(load4(gate + o, end - i), TINY);
-    const u = flush(load4(up + o, end - i), TINY);
-    const silu = flush(f32x4.mul(g, sigmoid4(g)), TINY);
-    store4(out + o, f32x4.mul(silu, u), end - i);
+    v128.store(out + o, swiglu4(v128.load(gate + o), v128.load(up + o)));
   }
+  if (i < end) {
+    const o = <usize>i << 2;
+    store4(out + o, swiglu4(load4(gate + o, end - i), load4(up + o, end - i)), end - i);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function swiglu4(gate: v128, up: v128): v128 {
+  const g = flush(gate, TINY);
+  const silu = flush(f32x4.mul(g, sigmoid4(g)), TINY);
+  return f32x4.mul(silu, flush(up, TINY));
 }
 
 /** du = dh · silu(g); dg = (dh · u) · (σ + silu · (1 − σ)). */
@@ -63,14 +75,22 @@ export function swiglu_bwd(dgate: usize, dup: usize, dh: usize, gate: usize, up:
   for (let i = shareStart(n, 16); i < end; i += 4) {
     const o = <usize>i << 2;
     const left = end - i;
-    const d = flush(load4(dh + o, left), TINY);
-    const g = flush(load4(gate + o, left), TINY);
-    const u = flush(load4(up + o, left), TINY);
+    const full = left >= 4;
+    const d = flush(full ? v128.load(dh + o) : load4(dh + o, left), TINY);
+    const g = flush(full ? v128.load(gate + o) : load4(gate + o, left), TINY);
+    const u = flush(full ? v128.load(up + o) : load4(up + o, left), TINY);
     const s = flush(sigmoid4(g), TINY);
     const silu = flush(f32x4.mul(g, s), TINY);
-    const slope = flush(f32x4.add(s, f32x4.mul(silu, f32x4.sub(f32x4.splat(1), s))), TINY);
-    store4(dup + o, f32x4.mul(d, silu), left);
-    store4(dgate + o, f32x4.mul(flush(f32x4.mul(d, u), TINY), slope), left);
+    const slope = flush(f32x4.add(s, f32x4.mul(silu, f32x4.sub(constant(ONE, 0), s))), TINY);
+    const du = f32x4.mul(d, silu);
+    const dg = f32x4.mul(flush(f32x4.mul(d, u), TINY), slope);
+    if (full) {
+      v128.store(dup + o, du);
+      v128.store(dgate + o, dg);
+    } else {
+      store4(dup + o, du, left);
+      store4(dgate + o, dg, left);
+    }
   }
 }
 

@@ -5,6 +5,19 @@
  * multiply-add give the same bits. Operands of every matmul-like kernel therefore go through `round12`.
  */
 
+/**
+ * Constants of the loops below, in memory: a splat of a literal is built anew in every turn of a loop, by three
+ * instructions or more; a broadcasting load is one.
+ */
+const MEMORY: usize = memory.data<u32>([0x7ff, 0x26800000 /* 2^-50 */, 0x0d800000 /* 2^-100 */], 16);
+
+/** Number i of a table of four-byte constants, in all lanes. */
+// @ts-ignore: decorator
+@inline
+export function constant(table: usize, i: usize): v128 {
+  return v128.load_splat<u32>(table + (i << 2));
+}
+
 /** 2^-50: operands below it become +0, so that no product or partial sum is ever subnormal. */
 export const TINY: f32 = 8.881784197001252e-16;
 /** 2^-100: optimizer moments below it become +0. */
@@ -13,7 +26,8 @@ export const TINY_MOMENT: f32 = 7.888609052210118e-31;
 // @ts-ignore: decorator
 @inline
 export function flush(x: v128, tiny: f32): v128 {
-  return v128.and(x, f32x4.ge(f32x4.abs(x), f32x4.splat(tiny)));
+  // `tiny` is a literal wherever this is inlined.
+  return v128.and(x, f32x4.ge(f32x4.abs(x), constant(MEMORY, tiny == TINY ? 1 : 2)));
 }
 
 // @ts-ignore: decorator
@@ -26,9 +40,10 @@ export function flushScalar(x: f32, tiny: f32): f32 {
 // @ts-ignore: decorator
 @inline
 export function round12(x: v128): v128 {
-  const even = v128.and(i32x4.shr_u(x, 12), i32x4.splat(1));
-  const up = i32x4.add(i32x4.add(x, i32x4.splat(0x7ff)), even);
-  return v128.and(v128.and(up, i32x4.splat(0xfffff000)), f32x4.ge(f32x4.abs(x), f32x4.splat(TINY)));
+  // Bit 12 alone, and the mask 0xfffff000, by shifts: they need no constant.
+  const even = i32x4.shr_u(i32x4.shl(x, 19), 31);
+  const up = i32x4.add(i32x4.add(x, constant(MEMORY, 0)), even);
+  return v128.and(i32x4.shl(i32x4.shr_u(up, 12), 12), f32x4.ge(f32x4.abs(x), constant(MEMORY, 1)));
 }
 
 // @ts-ignore: decorator

@@ -17,7 +17,7 @@ import { shareEnd, shareStart, threadScratch } from "./parallel";
 function maxOf(z: usize, n: i32): f32 {
   let m4 = v128.load_splat<f32>(z);
   let i = 0;
-  for (; i + 4 <= n; i += 4) m4 = f32x4.max(m4, v128.load(z + (<usize>i << 2)));
+  for (; i + 4 <= n; i += 4) m4 = f32x4.pmax(m4, v128.load(z + (<usize>i << 2)));
   let m = max(max(f32x4.extract_lane(m4, 0), f32x4.extract_lane(m4, 1)), max(f32x4.extract_lane(m4, 2), f32x4.extract_lane(m4, 3)));
   for (; i < n; i++) m = max(m, load<f32>(z + (<usize>i << 2)));
   return m;
