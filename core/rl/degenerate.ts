@@ -237,6 +237,7 @@ function counting(c: Context) {
 
 /** The list as a table in Markdown. */
 export function degenerateTable(): string {
-  const rows = degenerateCases.map(({ primitive, when, gives }) => `| ${primitive} | ${when} | ${gives} |`);
+  const cell = (text: string) => text.replaceAll("|", "\\|");
+  const rows = degenerateCases.map((row) => `| ${[row.primitive, row.when, row.gives].map(cell).join(" | ")} |`);
   return ["| Primitive | Where | It gives |", "| --- | --- | --- |", ...rows, ""].join("\n");
 }

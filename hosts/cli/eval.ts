@@ -19,10 +19,11 @@ import {
 import { evaluationJson, evaluationTable, samplesText } from "./evaluation.ts";
 
 export const evaluate: Command = {
-  summary: "pass@k and maj@k of a model or a run on held-out prompts",
+  summary: "pass@k and maj@k (on a data set: loss and accuracies) of a model or a run",
   help: `usage: cohort eval CONFIG.json|RUN [options]
 
-Evaluates the model of a configuration, or the newest checkpoint of a run folder, on held-out prompts.
+Evaluates the model of a configuration, or the newest checkpoint of a run folder, on held-out prompts or
+examples. A run's reference policy is taken from its folder.
 
   --checkpoint DIR     evaluate this model directory instead
   --set KEY=VALUE      override a key, as in --set evalPrompts=256 (may be repeated)
@@ -67,8 +68,11 @@ async function run(args: Arguments, io: Io): Promise<number> {
     });
     if (args.values.json) io.out(jsonLine(evaluationJson(result)));
     else {
-      const head = `${result.prompts} held-out prompts, ${result.samplesPerPrompt} completions each`;
-      io.out(`${head}\n${evaluationTable([["value  (95 % interval)", result]])}\n\n${samplesText(null, result)}\n`);
+      const [head, column] = result.metrics
+        ? [`${result.prompts} held-out examples`, "value"]
+        : [`${result.prompts} held-out prompts, ${result.samplesPerPrompt} completions each`, "value  (95 % interval)"];
+      const samples = samplesText(null, result);
+      io.out(`${[head, evaluationTable([[column, result]]), ...(samples ? ["", samples] : [])].join("\n")}\n`);
     }
   } finally {
     await engine.close();
