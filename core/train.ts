@@ -72,6 +72,7 @@ async function loop(
         tokens: trainer.tokens,
         recipe: config.recipe,
         recipeState: trainer.state ?? null,
+        ...trainer.save(),
       });
     });
   const evaluateAt = async (when: "before" | "after" | number) => {
@@ -104,6 +105,7 @@ async function loop(
     trainer.cursor = state.cursor as number;
     trainer.tokens = state.tokens as number;
     trainer.state = (state.recipeState as State | null) ?? undefined;
+    trainer.restore(state);
     const line = (await run.evaluations()).find((e) => e.when === "before");
     if (line) {
       const { step: _step, when: _when, ...result } = line;
@@ -152,11 +154,13 @@ async function loop(
   if (saved !== trainer.step) await checkpoint();
   if (!interrupted) evaluations.after = await evaluateAt("after");
   const lines = await run.metrics();
+  const firstLast = (key: "reward" | "loss") => ({ first: lines[0]?.[key] ?? null, last: lines.at(-1)?.[key] ?? null });
   return {
     digest: await session.digest(),
     steps: trainer.step,
     seconds: (runtime.clock() - began) / 1000,
-    reward: { first: lines[0]?.reward ?? 0, last: lines.at(-1)?.reward ?? 0 },
+    reward: firstLast("reward"),
+    loss: firstLast("loss"),
     eval: evaluations,
     run: run.dir,
     interrupted,
