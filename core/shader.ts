@@ -76,6 +76,8 @@ export function prologue(name: KernelName, scratch: readonly string[] = []): str
     field("zeros", "array<vec4<u32>, 4>"),
     ...dims.map((d) => field(d, "u32")),
     ...scalars.map((s) => field(s, "f32")),
+    // Place of a window's first row or element (core/windows.ts).
+    field("first", "u32"),
   ];
   const bindings = Object.entries(buffers).map(([label, access], i) => {
     const word = integers.includes(label) ? "u32" : "f32";

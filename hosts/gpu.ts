@@ -10,6 +10,7 @@ import { CohortError } from "../core/errors.ts";
 import { type KernelName, kernels } from "../core/kernels.ts";
 import { type Plan, planOf } from "../core/plan.ts";
 import { type Fast, shaderModule } from "../core/shader.ts";
+import { type Window, type WindowedCall, windowsOf } from "../core/windows.ts";
 
 /** Commands of one submission: few enough that no driver thinks the device hangs. */
 const BATCH = 128;
@@ -32,6 +33,11 @@ interface GpuBuffer extends DeviceBuffer {
   block: Block | null;
 }
 
+/** What an entry point's binding gets of a block. */
+interface Bound extends Window {
+  block: Block;
+}
+
 interface Compiled {
   readonly passes: Map<string, { pipeline: GPUComputePipeline; layout: GPUBindGroupLayout; bindings: number[] }>;
 }
@@ -41,6 +47,8 @@ export interface GpuOptions {
   name?: string;
   /** Kernels with tolerances in place of bits (shaders/fast); what the device's features allow of them. */
   fast?: boolean;
+  /** Bytes that are bound at once, if fewer than the device allows: larger buffers are worked on in windows of it. */
+  maxBinding?: number;
   /** Changes a kernel's WGSL before it is compiled: tests break shaders with it. */
   edit?(kernel: KernelName, wgsl: string): string;
 }
@@ -82,6 +90,8 @@ export class GpuDevice implements Device {
   readonly #uniforms: GPUBuffer;
   readonly #uniformWords: Uint32Array<ArrayBuffer>;
   readonly #uniformFloats: Float32Array;
+  /** Words of a binding at most, and what its place in a buffer is a multiple of. */
+  readonly #binding: { limit: number; align: number };
   /** Words from one command's parameters to the next one's. */
   readonly #slot: number;
   #encoder: GPUCommandEncoder | null = null;
@@ -105,6 +115,11 @@ export class GpuDevice implements Device {
       ? { subgroups: gpu.features.has("subgroups"), half: gpu.features.has("shader-f16") }
       : null;
     this.#slot = Math.max(256, gpu.limits.minUniformBufferOffsetAlignment) / 4;
+    const { maxStorageBufferBindingSize, minStorageBufferOffsetAlignment } = gpu.limits;
+    this.#binding = {
+      limit: Math.floor(Math.min(maxStorageBufferBindingSize, options.maxBinding ?? Infinity) / 4),
+      align: minStorageBufferOffsetAlignment / 4,
+    };
     this.#uniformWords = new Uint32Array(this.#slot * BATCH);
     this.#uniformFloats = new Float32Array(this.#uniformWords.buffer);
     this.#uniforms = gpu.createBuffer({
@@ -143,8 +158,7 @@ export class GpuDevice implements Device {
 
   alloc(words: number, label: string): DeviceBuffer {
     this.#check("alloc");
-    const { maxStorageBufferBindingSize, maxBufferSize } = this.gpu.limits;
-    const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+    const most = this.gpu.limits.maxBufferSize;
     if (words * 4 > most) {
       throw new CohortError(
         "out-of-memory",
@@ -187,20 +201,49 @@ export class GpuDevice implements Device {
     this.#check(`kernel ${name}`);
     const row = kernels[name];
     const labels = Object.keys(row.buffers);
-    const words: Record<string, number> = {};
-    const bound: Record<string, { block: Block; words: number }> = {};
+    const blocks: Record<string, Block> = {};
+    const windows: Record<string, Window> = {};
+    let large = false;
     labels.forEach((label, i) => {
       const b = args[i] as GpuBuffer;
       if (!b.block) {
         throw new CohortError("device", `kernel ${name}: buffer ${b.label} was freed`, "keep it until it is used");
       }
-      words[label] = b.length;
-      bound[label] = { block: b.block, words: b.length };
+      blocks[label] = b.block;
+      windows[label] = { offset: 0, words: b.length };
+      large ||= b.length > this.#binding.limit;
     });
     const dims: Record<string, number> = {};
     row.dims.forEach((label, i) => {
       dims[label] = args[labels.length + i] as number;
     });
+    const scalars = args.slice(labels.length + row.dims.length) as number[];
+    const whole: WindowedCall = { dims, windows, first: 0 };
+    const calls = large ? windowsOf(name, whole, this.#binding.limit, this.#binding.align) : [whole];
+    if (typeof calls === "string") {
+      throw new CohortError(
+        "out-of-memory",
+        `kernel ${name}: ${calls} takes ${windows[calls].words * 4} bytes, this adapter binds ${this.#binding.limit * 4} at once`,
+        "use more microBatches or shorter completions, or --backend wasm",
+      );
+    }
+    for (const call of calls) this.#dispatch(name, labels, blocks, call, scalars);
+  }
+
+  /** Records one call, whose bindings all fit. */
+  #dispatch(
+    name: KernelName,
+    labels: readonly string[],
+    blocks: Readonly<Record<string, Block>>,
+    { dims, windows, first }: WindowedCall,
+    scalars: readonly number[],
+  ): void {
+    const bound: Record<string, Bound> = {};
+    const words: Record<string, number> = {};
+    for (const label of labels) {
+      bound[label] = { block: blocks[label], ...windows[label] };
+      words[label] = windows[label].words;
+    }
     const plan = planOf(name, labels, { words, dims });
     if (plan.passes.length === 0) return;
     // Only forward products have both operands contiguous along k; f16 would lose gradients.
@@ -209,28 +252,25 @@ export class GpuDevice implements Device {
     const compiled = this.#compile(name, labels, plan, fast);
     const scratch = Object.entries(plan.scratch).map(([label, size]) => {
       const block = this.#take(sizeClass(size * 4));
-      bound[label] = { block, words: size };
+      bound[label] = { block, offset: 0, words: size };
       return block;
     });
     if (this.#commands === BATCH) this.#flush();
     const at = this.#commands++ * this.#slot;
-    const scalars = labels.length + row.dims.length;
-    for (let i = labels.length; i < args.length; i++) {
-      const to = at + ZERO_WORDS + i - labels.length;
-      if (i < scalars) this.#uniformWords[to] = args[i] as number;
-      else this.#uniformFloats[to] = args[i] as number;
-    }
+    let to = at + ZERO_WORDS;
+    for (const label of kernels[name].dims) this.#uniformWords[to++] = dims[label];
+    for (const scalar of scalars) this.#uniformFloats[to++] = scalar;
+    this.#uniformWords[to] = first;
     this.#encoder ??= this.gpu.createCommandEncoder();
     this.#pass ??= this.#encoder.beginComputePass();
     const { maxComputeWorkgroupsPerDimension: widest } = this.gpu.limits;
-    for (const { entry, workgroups } of plan.passes) {
+    for (const { entry, buffers, workgroups } of plan.passes) {
       const { pipeline, layout, bindings } = compiled.passes.get(entry)!;
-      const names = plan.passes.find((p) => p.entry === entry)!.buffers;
       const group = this.#group(
         `${name}.${entry}`,
         layout,
         bindings,
-        names.map((label) => bound[label]),
+        buffers.map((label) => bound[label]),
       );
       this.#pass.setPipeline(pipeline);
       this.#pass.setBindGroup(0, group, [at * 4]);
@@ -395,8 +435,8 @@ export class GpuDevice implements Device {
     return compiled;
   }
 
-  #group(key: string, layout: GPUBindGroupLayout, bindings: number[], bound: { block: Block; words: number }[]) {
-    const full = `${key} ${bound.map(({ block, words }) => `${block.id}:${words}`).join(" ")}`;
+  #group(key: string, layout: GPUBindGroupLayout, bindings: number[], bound: readonly Bound[]) {
+    const full = `${key} ${bound.map(({ block, offset, words }) => `${block.id}:${offset}:${words}`).join(" ")}`;
     let group = this.#groups.get(full);
     if (!group) {
       if (this.#groups.size >= 4096) this.#groups.clear();
@@ -405,9 +445,9 @@ export class GpuDevice implements Device {
         layout,
         entries: [
           { binding: 0, resource: { buffer: this.#uniforms, size: this.#slot * 4 } },
-          ...bound.map(({ block, words }, i) => ({
+          ...bound.map(({ block, offset, words }, i) => ({
             binding: bindings[i],
-            resource: { buffer: block.buffer, size: Math.max(4, words * 4) },
+            resource: { buffer: block.buffer, offset: offset * 4, size: Math.max(4, words * 4) },
           })),
         ],
       });

@@ -146,8 +146,11 @@ fn gather_rows(
   if (i >= params.rows * params.width) {
     return;
   }
-  let r = i / params.width;
-  out[i] = x[index[params.offset + r] * params.width + i % params.width];
+  let row = index[params.offset + i / params.width] - params.first;
+  if (row >= arrayLength(&x) / params.width) {
+    return;
+  }
+  out[i] = x[row * params.width + i % params.width];
 }
 
 //# kernel scatter_rows
@@ -163,8 +166,11 @@ fn scatter_rows(
   if (i >= params.rows * params.width) {
     return;
   }
-  let r = i / params.width;
-  out[index[params.offset + r] * params.width + i % params.width] = x[i];
+  let row = index[params.offset + i / params.width] - params.first;
+  if (row >= arrayLength(&out) / params.width) {
+    return;
+  }
+  out[row * params.width + i % params.width] = x[i];
 }
 
 //# kernel scatter_add_rows
@@ -180,7 +186,11 @@ fn scatter_add_rows(
   if (i >= params.rows * params.width) {
     return;
   }
-  let o = index[i / params.width] * params.width + i % params.width;
+  let row = index[i / params.width] - params.first;
+  if (row >= arrayLength(&out) / params.width) {
+    return;
+  }
+  let o = row * params.width + i % params.width;
   out[o] = plus(out[o], x[i]);
 }
 
@@ -199,7 +209,11 @@ fn embed_bwd(
   }
   let u = i / params.width;
   let j = i % params.width;
-  let o = slots[u] * params.width + j;
+  let row = slots[u] - params.first;
+  if (row >= arrayLength(&dst) / params.width) {
+    return;
+  }
+  let o = row * params.width + j;
   var acc = dst[o];
   for (var e = starts[u]; e < starts[u + 1u]; e++) {
     acc = plus(acc, dx[order[e] * params.width + j]);

@@ -102,8 +102,9 @@ fn digest(
   var b = 0u;
   for (var i = groupIndex(group, groups) * 64u + lane; i < params.n; i += stride) {
     let bits = x[i];
-    a += mix(bits ^ (i * 0x9e3779b1u + 0x7f4a7c15u));
-    b += mix((bits + 0x6a09e667u) ^ (i * 0xbb67ae85u + 0x3c6ef372u));
+    let place = params.first + i;
+    a += mix(bits ^ (place * 0x9e3779b1u + 0x7f4a7c15u));
+    b += mix((bits + 0x6a09e667u) ^ (place * 0xbb67ae85u + 0x3c6ef372u));
   }
   atomicAdd(&out[params.slot * 2u], a);
   atomicAdd(&out[params.slot * 2u + 1u], b);

@@ -52,7 +52,7 @@ describe("shaders", () => {
     });
     const reflect: WgslReflect = new wgsl.WgslReflect(shaderModule(name, plan));
     const params = reflect.structs.find((s) => s.name === "Params")!;
-    expect(params.members.map((m) => m.name.replace(/_$/, ""))).toEqual(["zeros", ...dims, ...scalars]);
+    expect(params.members.map((m) => m.name.replace(/_$/, ""))).toEqual(["zeros", ...dims, ...scalars, "first"]);
     const bound = new Map(reflect.storage.map((s) => [s.name, s]));
     labels.forEach((label, i) => {
       expect(bound.get(label)?.binding).toBe(i + 1);
