@@ -3,7 +3,9 @@
 //   node hosts/build.mjs        all
 //   node hosts/build.mjs wasm   only core/generated
 //   node hosts/build.mjs browser [FOLDER]   core/generated, and what pages load, into FOLDER (dist)
+//   node hosts/build.mjs page [FOLDER]      core/generated, and the page alone, into FOLDER (dist/page)
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
@@ -16,7 +18,7 @@ import {
 } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
@@ -125,13 +127,59 @@ async function buildForPages(outdir) {
     splitting: true,
     chunkNames: "chunks/browser-[name]-[hash]",
   });
-  // The page uses the package as another app would; inside a chunk, createEngine would look for its worker there.
-  const asApp = {
-    name: "as-app",
-    setup: (b) => b.onResolve({ filter: /\/browser\.ts$/ }, () => ({ path: "../browser.js", external: true })),
+  await buildPage(join(outdir, "page"));
+}
+
+// The page's folder is whole by itself, so that it can be put on any static server.
+async function buildPage(outdir) {
+  const options = {
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    logLevel: "warning",
   };
-  await build({ ...options, entryPoints: { "page/conformance": "hosts/page/conformance.ts" }, plugins: [asApp] });
-  copyFileSync("hosts/page/conformance.html", join(outdir, "page/conformance.html"));
+  rmSync(outdir, { recursive: true, force: true });
+  // The page's engine is in its worker; the one for an app's own GPUDevice would bring all recipes into the page.
+  const noLocal = {
+    name: "no-local-engine",
+    setup: (b) => b.onResolve({ filter: /\/browser-local\.ts$/ }, ({ path }) => ({ path, external: true })),
+  };
+  await build({
+    ...options,
+    plugins: [noLocal],
+    outdir,
+    entryPoints: {
+      main: "hosts/page/main.ts",
+      page: "hosts/page/page.css",
+      conformance: "hosts/page/conformance.ts",
+      "browser-worker": "hosts/browser-worker.ts",
+      "reward-worker": "hosts/page/reward-worker.ts",
+    },
+  });
+  for (const name of ["index.html", "conformance.html"]) copyFileSync(`hosts/page/${name}`, join(outdir, name));
+  const listed = join(outdir, "catalogue.mjs");
+  await build({ ...options, entryPoints: ["hosts/page/catalogue.ts"], platform: "node", outfile: listed });
+  const { catalogue } = await import(pathToFileURL(listed).href);
+  rmSync(listed);
+  writeFileSync(join(outdir, "recipes.json"), JSON.stringify(await catalogue()));
+  const files = readdirSync(outdir).sort();
+  const digest = createHash("sha256");
+  for (const name of files) digest.update(readFileSync(join(outdir, name)));
+  await build({
+    ...options,
+    entryPoints: ["hosts/page/sw.ts"],
+    outfile: join(outdir, "sw.js"),
+    define: {
+      FILES: JSON.stringify(["./", ...files]),
+      VERSION: JSON.stringify(digest.digest("hex").slice(0, 16)),
+    },
+  });
+}
+if (process.argv[2] === "page") {
+  await buildPage(process.argv[3] ?? "dist/page");
+  process.exit(0);
 }
 if (process.argv[2] === "browser") {
   await buildForPages(process.argv[3] ?? "dist");

@@ -13,6 +13,7 @@ import { replay } from "./replay.ts";
 import { sample } from "./sample.ts";
 import { score } from "./score.ts";
 import { train } from "./train.ts";
+import { ui } from "./ui.ts";
 
 export const commands: Readonly<Record<string, Command>> = {
   train,
@@ -25,6 +26,7 @@ export const commands: Readonly<Record<string, Command>> = {
   list,
   doctor,
   conformance,
+  ui,
 };
 
 function usage(): string {
