@@ -48,7 +48,7 @@ const coin: TaskSource = {
     Array.from({ length: n }, (_, i) => ({ prompt: `${"abcd"[(start + i) % 4]}${"efgh"[((start + i) >> 2) % 4]}>` })),
   isRight: (scores) => scores.correct === 1,
   trainSize: 16,
-  supervised: ({ prompt }) => String(prompt).slice(0, 2),
+  supervised: ({ prompt }) => String(prompt).slice(0, 1),
 };
 
 /** A new model's entropy is above what this recipe lets pass: with its default nothing would be learned, by design. */

@@ -19,7 +19,7 @@ be dropped before; this does not.`,
     K: integer(8, "the sampler's: reference rollouts of a prompt", { min: 1 }),
   },
   fields: { value_samples: "ragged" },
-  trains: { refuse: "needs rewards of rollouts of the reference: supply value_samples, K of each trajectory's prompt" },
+  trains: { supply: { value_samples: "reference-rewards" } },
   loss: (c, p) => {
     const samples = c.field("value_samples");
     const count = samples.countOver(c.trajectory);

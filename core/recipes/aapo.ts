@@ -19,7 +19,7 @@ tokens: no ratio, no clip, no KL (as in the released trainer).`,
     scale_rewards: flag(true, "whether to divide by the group's standard deviation"),
   },
   fields: { reward_ref: "trajectory" },
-  trains: { refuse: "needs the reward of a rollout of the reference model beside each rollout: supply reward_ref" },
+  trains: { supply: { reward_ref: "reference-reward" } },
   advantage: (c, p) => {
     const ddof = p.std === "sample" ? 1 : 0;
     const group = p.scale_rewards ? zScore(c.reward, c.group, { eps: p.std_eps, ddof }) : centred(c.reward, c.group);

@@ -38,9 +38,7 @@ Reconstruction from the abstract: tau, and the anchor's ratio (after LUFFY) are 
     anchor_shift: number(0.1, "added to p in the ratio of an anchor", { min: 1e-9 }),
   },
   fields: { score: "trajectory", anchor: "trajectory" },
-  trains: {
-    refuse: "needs a judge's score of each rollout (supply score), and expert answers for failed groups (anchor)",
-  },
+  trains: { supply: { score: "judge-score", anchor: "anchor" } },
   advantage: (c, p) => {
     const weight = distinctive(c, p.tau);
     return zScore(c.reward, c.group, { eps: p.adv_eps, ddof: p.std_ddof, weight });

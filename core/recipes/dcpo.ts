@@ -29,10 +29,14 @@ State: entropy of the last update, −mean lp over the tokens.`,
     aggregation: choice("token-mean", AGGREGATIONS, "how token losses become one number"),
   },
   fields: { logp_old_temp: "token" },
-  trains: { refuse: "needs the rollout's log-probabilities at the temperature its rule picks: supply logp_old_temp" },
+  trains: { supply: { logp_old_temp: "logp-at-temperature" } },
   state: {
     init: () => ({ entropy: 0 }),
     step: (c) => ({ entropy: c.logp.stop().meanOver(c.all, c.mask).neg().value() }),
+  },
+  sampler: (c, p) => {
+    const entropy = c.state["entropy"] as number;
+    c.output("temperature", entropy <= p.entropy_target ? p.t_high : p.t_low);
   },
   advantage: (c, p) => {
     const entropy = c.state["entropy"] as number;
@@ -40,7 +44,6 @@ State: entropy of the last update, −mean lp over the tokens.`,
     const share = good.meanOver(c.all);
     const raw = c.number(Math.min(Math.abs(p.entropy_target - entropy), p.alpha_cap)).div(share);
     const alpha = raw.div(raw.add(1));
-    c.output("temperature", entropy <= p.entropy_target ? p.t_high : p.t_low);
     c.output("alpha", alpha);
     const towards = good.mul(c.field("logp_old_temp").sub(c.logpOld).exp());
     const group = zScore(c.reward, c.group, { eps: p.adv_eps });

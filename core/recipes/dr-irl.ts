@@ -20,9 +20,7 @@ The value of tau was not read. A flat group has advantage 0.`,
     std_ddof: number(0, "divisor n − ddof of the variance", { min: 0, max: 1 }),
   },
   fields: { reward_demo: "trajectory", clause_similarity: "raw" },
-  trains: {
-    refuse: "needs demonstrations: supply their rewards (reward_demo) and the clauses' cosines (clause_similarity)",
-  },
+  trains: { supply: { reward_demo: "demonstration-reward", clause_similarity: "clause-similarity" } },
   advantage: (c, p) => {
     const rows = c.raw<number[][][]>("clause_similarity").map((answer) => {
       const best = answer.map((clause) => (clause.length > 0 ? Math.max(...clause) : 0));

@@ -17,9 +17,7 @@ Text similarity between states is left out: anchors are equal keys. A set of one
     std_ddof: number(1, "divisor n − ddof of the variance", { min: 0, max: 1 }),
   },
   fields: { step_reward: "ragged" },
-  trains: {
-    refuse: "needs an environment's steps: supply step_reward and step_state, one a step of each trajectory",
-  },
+  trains: { supply: { turn: "segment", step_reward: "segment-outcome", step_state: "segment-state" } },
   advantage: (c, p) => {
     const step = c.steps("step_reward");
     const anchor = c.keyed("anchor", step, step.edge(c.group).index, c.raw<string[][]>("step_state").flat());

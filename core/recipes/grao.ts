@@ -20,7 +20,7 @@ narrows the gap between own answers and the reference by the own answer's advant
     std_eps: number(1e-8, "added to the group's population deviation", { min: 0 }),
   },
   fields: { demo: "trajectory" },
-  trains: { refuse: "needs a reference answer in every group: supply it as a trajectory whose field 'demo' is true" },
+  trains: { supply: { demo: "demonstration" } },
   advantage: (c, p) => zScore(c.reward, c.group, { eps: p.std_eps, ddof: 0 }),
   loss: (c, p) => {
     const reference = c.field("demo");

@@ -44,7 +44,7 @@ group whose field demo is true, or lists in demo_logp by group number. The entro
     eps_hi: number(0.2, "clip range above 1, where clip is on", { min: 0 }),
   },
   fields: { demo: "trajectory", demo_logp: "raw" },
-  trains: { refuse: "needs demonstrations: supply one a prompt as a row of its group with the field 'demo' true" },
+  trains: { supply: { demo: "demonstration" } },
   advantage: (c, p) => {
     c.output(
       "use_sft",

@@ -75,8 +75,6 @@ the paper pools and z-scores turn rewards (that variant as summarised, not read)
     std: choice("sample", ["sample"], "deviation with divisor n − 1"),
   },
   fields: { answer_prob: "ragged", outcome_reward: "trajectory" },
-  trains: {
-    refuse: "needs turns and the belief in a gold answer: supply turn, answer_prob (one a turn) and outcome_reward",
-  },
+  trains: { supply: { turn: "segment", answer_prob: "segment-belief", outcome_reward: "outcome" } },
   advantage: (c, p) => (p.variant === "paper" ? byTurn(c, p.gamma, p.eps) : byPlace(c, p.gamma)),
 });

@@ -20,6 +20,7 @@ into queues stands for the authors' approximate one.`,
     adv_eps: number(1e-6, "added to the group's deviation", { min: 0 }),
   },
   fields: { gen_length: "raw", pred_length: "raw" },
+  trains: { supply: { gen_length: "lengths" } },
   sampler: (c, p) => {
     if (!c.hasRaw("gen_length")) return;
     const jobs = c.raw<number[]>("gen_length");

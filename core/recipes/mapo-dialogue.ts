@@ -18,7 +18,7 @@ and std_eps were not read; the equations are a re-implementation's. A late turn 
     std_eps: number(1e-8, "added to deviations", { min: 0 }),
   },
   fields: { turn_reward: "ragged" },
-  trains: { refuse: "needs dialogues judged turn by turn: supply turn over tokens and turn_reward, one a turn" },
+  trains: { supply: { turn: "segment", turn_reward: "segment-gain" } },
   advantage: (c, p) => {
     const reward = c.field("turn_reward");
     const step = c.has("turn") ? c.steps("turn_reward") : reward.level;

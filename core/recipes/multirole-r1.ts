@@ -52,7 +52,7 @@ they print. The supervised stage on chains of several roles is left out.`,
     std_ddof: number(1, "divisor n − ddof of the variance", { min: 0, max: 1 }),
     adv_eps: number(1e-4, "added to the group's standard deviation", { min: 0 }),
   },
-  fields: { sentences: "raw", sentence_type: "raw" },
+  fields: { sentences: "raw", sentence_type: "raw", "rewards.accuracy": "trajectory" },
   reward: (c, p) => {
     const types = c.raw<number[][]>("sentence_type");
     const all = c
@@ -69,5 +69,5 @@ they print. The supervised stage on chains of several roles is left out.`,
     return accuracy.add(c.lift(c.trajectory, diversity).mul(1 - p.delta));
   },
   advantage: (c, p) => zScore(c.reward, c.group, { eps: p.adv_eps, ddof: p.std_ddof }),
-  trains: { refuse: "needs each completion split into sentences of words: supply sentences and sentence_type" },
+  trains: { supply: { sentences: "sentences", sentence_type: "sentence-type", "rewards.accuracy": "right" } },
 });

@@ -17,7 +17,7 @@ reference, with a KL penalty by its score function. mixture_coef matters only wh
     mixture_coef: number(0.5, "the sampler's: share of the reference in the opponent", { min: 0, max: 1 }),
   },
   fields: { win_probability: "trajectory" },
-  trains: { refuse: "needs a judge: supply win_probability, the chance that each answer beats the opponent's" },
+  trains: { supply: { win_probability: "win-probability" } },
   loss: (c, p) => {
     const kl = c.logp.sub(c.logpRef).stop().mul(c.logp);
     const gain = c.field("win_probability").sub(0.5);

@@ -32,5 +32,5 @@ with seq_logp_ref, or logp with logp_ref.`,
     c.output("loss_per_group", loss);
     return loss.meanOver(c.all);
   },
-  trains: { refuse: "needs to know which answers are functionally equivalent winners: supply win" },
+  trains: { supply: { win: "right" } },
 });

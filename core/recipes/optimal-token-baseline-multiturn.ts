@@ -15,7 +15,7 @@ baseline 0.`,
   formula: "B_k = Σ_j G_{j,k}W_{j,k} / Σ_j W_{j,k}, k the count of generated tokens before; A = (G − B)m",
   params: { zero_tail: flag(true, "no baseline where one trajectory has outlived the others of its group") },
   fields: { sum_pi_sq: "token" },
-  trains: { refuse: "needs Σ_v π² at each position, which the sampler does not report: supply sum_pi_sq" },
+  trains: { supply: { sum_pi_sq: "collision" } },
   option: true,
   advantage: (c, p) => {
     const toGo = tokenReward(c).mul(c.mask).cumulate(c.trajectory, "backward");

@@ -19,7 +19,7 @@ rollout weights (field weight) the energy is multiplied by their square. A group
     epsilon: number(1e-8, "added to the divisor", { min: 0 }),
   },
   fields: { sum_pi_sq: "token" },
-  trains: { refuse: "needs Σ_v π² at each position, which the sampler does not report: supply sum_pi_sq" },
+  trains: { supply: { sum_pi_sq: "collision" } },
   option: true,
   advantage: (c, p) => {
     const toGo = tokenReward(c).mul(c.mask).cumulate(c.trajectory, "backward");

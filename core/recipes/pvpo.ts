@@ -33,5 +33,5 @@ presample says of each pre-sampled prompt drop (all right), keep, or inject (non
   },
   kl: (c, p) => (p.beta === 0 ? c.number(0) : klPenalty(c, klToReference(c, p.kl), p.beta)),
   aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
-  trains: { refuse: "needs rewards of the reference model's own rollouts of each prompt: supply them as reward_ref" },
+  trains: { supply: { reward_ref: "reference-rewards" } },
 });

@@ -15,10 +15,7 @@ rewards still to come.`,
   formula: "G_t = Σ_{u≥t} m·r_u; A_t = G_t − m·b, b = reward of the greedy answer; ℓ = −A·lp",
   params: {},
   fields: { reward_baseline: "trajectory" },
-  trains: {
-    refuse:
-      "needs the reward of one greedy rollout a prompt: supply the field 'reward_baseline', one number a trajectory",
-  },
+  trains: { supply: { reward_baseline: "greedy-reward" } },
   advantage: (c) => {
     const G = c.mask.mul(tokenReward(c)).cumulate(c.trajectory, "backward");
     c.output("return", G);

@@ -52,5 +52,5 @@ of one has baseline 0. The entropy bonus is paid only where the batch has entrop
     if (!p.remove_token_mean) return tokenMean(c, loss);
     return tokenSum(c, loss).div(p.T_max ?? c.length.maxOver(c.all).max(1));
   },
-  trains: { refuse: "needs external solutions in each group: supply them with prefix_mask 1 on their tokens" },
+  trains: { supply: { prefix_mask: "demonstration-tokens" } },
 });

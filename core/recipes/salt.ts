@@ -33,5 +33,7 @@ counts again. Reconstruction from the abstract. Outputs advantage_trajectory and
     c.output("advantage_step", merged);
     return c.token.find(step) ? merged.to(c.token) : merged;
   },
-  trains: { refuse: "needs the steps of each rollout: supply step_state, step_action, step_next and the tokens' turn" },
+  trains: {
+    supply: { turn: "segment", step_state: "segment-state", step_action: "segment-text", step_next: "segment-next" },
+  },
 });

@@ -54,5 +54,5 @@ code: a group of one keeps its raw reward over 1 + adv_eps.`,
   kl: none,
   aggregate: (c, loss, p) => aggregate(c, loss, p.aggregation),
   state: { init: () => ({ step: 1 }), update: (c) => ({ step: (c.state["step"] as number) + 1 }) },
-  trains: { refuse: "needs rollouts under growing hints for groups that fail: supply their rewards as hint_reward" },
+  trains: { supply: { hint_reward: "hint-reward" } },
 });

@@ -48,5 +48,5 @@ gradient. No old policy, no KL. The sign in w_rl follows the paper's text, not t
     c.output("loss_rl_self", rlSelf);
     return sft.add(rlDemo).add(rlSelf);
   },
-  trains: { refuse: "needs demonstrations beside the rollouts: supply their rows with demo true and reward 1" },
+  trains: { supply: { demo: "demonstration", reward: "signed-reward" } },
 });

@@ -57,7 +57,5 @@ parameters. The loss reported is not scaled. No KL.`,
     const total = seqMeanTokenMean(c, loss);
     return total.sub(total.stop()).mul(scale).add(total.stop());
   },
-  trains: {
-    refuse: "needs an agent's turns: supply turn, the turn of each token (without it a trajectory is one turn)",
-  },
+  trains: { supply: { turn: "segment" } },
 });

@@ -34,5 +34,5 @@ without differences leaves that share alone; one stratum is GRPO. alpha and eps 
   },
   kl: none,
   aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
-  trains: { refuse: "needs the structure of each rollout: supply stratum, the number of its search calls" },
+  trains: { supply: { stratum: "segment-count" } },
 });

@@ -44,7 +44,5 @@ check, no points on a screen). The supervised stage is left out; without complet
     return c.lift(c.trajectory, accuracy).mul(p.w_accuracy).add(c.lift(c.trajectory, format).mul(p.w_format));
   },
   advantage: (c, p) => zScore(c.reward, c.group, { eps: p.adv_eps }),
-  trains: {
-    refuse: "needs the texts of rollouts: supply completion and solution, or train grpo with these two rewards",
-  },
+  trains: { supply: { completion: "completion", solution: "solution" } },
 });

@@ -63,5 +63,5 @@ closing thought carries the outcome alone is inferred from its propositions.`,
     c.output("advantage_step", advantage);
     return c.token.find(step) ? advantage.to(c.token) : advantage;
   },
-  trains: { refuse: "needs a judge's marks of the steps: supply step_correct, one a step, and the tokens' turn" },
+  trains: { supply: { turn: "segment", step_correct: "segment-right" } },
 });

@@ -19,10 +19,7 @@ goes down.`,
     loss: choice("sigmoid", ["sigmoid", "ipo"], "of the margin; ipo on sums, not divided by length"),
   },
   fields: { correct: "raw" },
-  trains: {
-    refuse:
-      "needs answers of the reference judged against the policy's: supply rows in turn and correct, one flag a pair",
-  },
+  trains: { supply: { correct: "reference-answers" } },
   loss: (c, p) => {
     const won = c.raw<ArrayLike<boolean | number>>("correct");
     const rows = answersInTurn(c, won);

@@ -28,6 +28,8 @@ export interface TaskSource {
   readonly stopCharacter?: string;
   /** a right completion, without the stop character: an example for the warm start, a demonstration, the gold answer */
   supervised?(row: Row): string;
+  /** how like two texts are, from 0 to 1; without it, the cosine of their words */
+  similarity?(a: string, b: string): number;
   /** training prompts, where they are not endless */
   readonly trainSize?: number;
   /** the answer that a completion stands for; equal answers vote together in maj@k */

@@ -59,7 +59,7 @@ export abstract class Learner {
     this.session = given.session;
     this.runtime = given.runtime;
     this.optimizerSteps = describeConfig(given.config).optimizerSteps;
-    this.policyReference = new ReferencePolicy(given.reference, given.session, given.runtime);
+    this.policyReference = new ReferencePolicy(given.reference, given.session, given.runtime, given.config);
   }
 
   /** Supervised steps before the first one, where the configuration asks for them. */

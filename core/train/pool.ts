@@ -19,6 +19,8 @@ export interface History {
   right: number;
   /** whether the last RECENT rollouts were right, newest first */
   recent: number[];
+  /** rewards of the reference's rollouts, where a supply asks for them */
+  reference?: number[];
   /** of the last visit's rollouts, where a supply asks for them */
   responses?: { ids: number[]; logp: number[]; right: number; gradNorm?: number }[];
 }

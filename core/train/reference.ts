@@ -1,15 +1,19 @@
-/** @file The reference policy: none, a frozen copy of the first weights, or the model with its adapters off. */
-import type { TrainConfig } from "../config.ts";
+/**
+ * @file The reference policy: none, a frozen copy of the first weights, the model with its adapters off, or another model
+ * (a teacher) that shares its tokenizer.
+ */
+import { referenceDirectory, type TrainConfig } from "../config.ts";
 import { CohortError } from "../errors.ts";
 import { openModelDirectory } from "../model/directory.ts";
-import { copyModel, saveModel } from "../model/load.ts";
+import { copyModel, type LoadedModel, loadModel, saveModel } from "../model/load.ts";
 import type { Sequence } from "../model/pack.ts";
 import type { Transformer } from "../model/transformer.ts";
 import type { Recipe } from "../recipe.ts";
+import type { Completion } from "../rollout.ts";
 import type { Session } from "../session.ts";
 import type { Runtime } from "./model.ts";
 
-export type ReferenceKind = "none" | "copy" | "adapter-off";
+export type ReferenceKind = "none" | "copy" | "adapter-off" | "model";
 
 /**
  * Which reference a run has.
@@ -18,6 +22,14 @@ export type ReferenceKind = "none" | "copy" | "adapter-off";
  */
 export function referenceKind(config: TrainConfig, recipe: Recipe, reads: ReadonlySet<string>): ReferenceKind {
   const needed = reads.has("logp_ref");
+  if (referenceDirectory(config) !== null) return "model";
+  if (recipe.trains?.teacher) {
+    throw new CohortError(
+      "bad-config",
+      `recipe ${recipe.id} learns from a teacher, and reference is ${config.reference}`,
+      'name the teacher\'s directory: "reference": DIR',
+    );
+  }
   if (config.reference === "adapter-off" && !config.lora) {
     throw new CohortError("bad-config", "reference is adapter-off, and there is no lora", 'use "copy"');
   }
@@ -28,7 +40,7 @@ export function referenceKind(config: TrainConfig, recipe: Recipe, reads: Readon
       'leave reference out, or set the recipe\'s beta to 0 ("params": {"beta": 0})',
     );
   }
-  if (config.reference !== "auto") return config.reference;
+  if (config.reference !== "auto") return config.reference as ReferenceKind;
   return !needed ? "none" : config.lora ? "adapter-off" : "copy";
 }
 
@@ -36,15 +48,18 @@ export class ReferencePolicy {
   readonly kind: ReferenceKind;
   readonly #session: Session;
   readonly #runtime: Runtime;
+  readonly #directory: string | null;
   #copy: Transformer | null = null;
 
-  constructor(kind: ReferenceKind, session: Session, runtime: Runtime) {
+  /** @param config says which directory, where the reference is another model */
+  constructor(kind: ReferenceKind, session: Session, runtime: Runtime, config: TrainConfig) {
     this.kind = kind;
+    this.#directory = referenceDirectory(config);
     this.#session = session;
     this.#runtime = runtime;
   }
 
-  /** The copy, once there is one. */
+  /** The copy or the other model, once there is one. */
   get copy(): Transformer | null {
     return this.#copy;
   }
@@ -54,6 +69,7 @@ export class ReferencePolicy {
    * first weights of a warm-started model are nowhere else.
    */
   async settle(dir: string): Promise<void> {
+    if (this.kind === "model") return this.#open();
     if (this.kind !== "copy") return;
     if (await this.#runtime.storage.exists(dir)) return this.load(dir);
     this.#copy = copyModel(this.#session.model, this.#runtime.numeric);
@@ -66,12 +82,26 @@ export class ReferencePolicy {
 
   /** The weights of a model folder of the same shapes; without one, the model as it is now. */
   async load(dir: string | null): Promise<void> {
+    if (this.kind === "model") return this.#open();
     if (this.kind !== "copy") return;
     const { storage, device, numeric } = this.#runtime;
     this.#copy = copyModel(this.#session.model, numeric);
     if (dir === null) return;
     const { tensors } = await openModelDirectory(storage, dir);
     for (const p of this.#copy.parameters.values()) device.write(p.value, await tensors.get(p.name)!.load());
+  }
+
+  async #open(): Promise<void> {
+    const { device, numeric, storage } = this.#runtime;
+    const { loaded: own, model } = this.#session;
+    const dir = this.#directory as string;
+    const other = await loadModel(device, numeric, storage, dir, {
+      precision: model.precision,
+      maxTokens: model.maxTokens,
+    });
+    this.#copy = other.model;
+    const fault = mismatch(own, other);
+    if (fault) throw new CohortError("bad-model", `reference ${dir}: ${fault}`, "give a model of the same tokenizer");
   }
 
   /** Log-probabilities of the scored tokens, nats; undefined where there is no reference. */
@@ -81,6 +111,15 @@ export class ReferencePolicy {
   ): Promise<Float32Array | undefined> {
     if (this.kind === "none") return undefined;
     const session = this.#session;
+    const context = this.#copy?.maxTokens ?? Number.POSITIVE_INFINITY;
+    const long = sequences.find(({ ids }) => ids.length > context);
+    if (long) {
+      throw new CohortError(
+        "bad-input",
+        `reference ${this.#directory}: a sequence has ${long.ids.length} tokens, its context is ${context}`,
+        "shorten the prompts, or lower maxTokens",
+      );
+    }
     if (this.#copy) return (await session.score(sequences, { ...options, model: this.#copy })).logp;
     const { lora } = session.model;
     lora!.enabled = false;
@@ -91,7 +130,34 @@ export class ReferencePolicy {
     }
   }
 
+  /** Completions of the reference, as `Session.sample` draws them. */
+  async sample(...[prompts, counts, options, random]: Parameters<Session["sample"]>): Promise<Completion[]> {
+    const session = this.#session;
+    if (this.#copy) return session.sample(prompts, counts, options, random, this.#copy);
+    const { lora } = session.model;
+    lora!.enabled = false;
+    try {
+      return await session.sample(prompts, counts, options, random);
+    } finally {
+      lora!.enabled = true;
+    }
+  }
+
   close(): void {
     this.#copy?.close();
   }
+}
+
+/** Why two models cannot be compared token by token; null where they can. */
+function mismatch(own: LoadedModel, other: LoadedModel): string | null {
+  const [a, b] = [own.model.config.vocabSize, other.model.config.vocabSize];
+  if (other.model.config.scoreHead) return "a reward model, which has no logits";
+  if (a !== b) return `a vocabulary of ${b} tokens, the trained model's has ${a}`;
+  // Every id's text, as far as a tokenizer can say it: equal sizes are no equal tokens.
+  const text = ({ tokenizer }: LoadedModel, id: number) => tokenizer.decode([id], { skipSpecial: false });
+  for (let id = 0; id < a; id++) {
+    const [mine, its] = [text(own, id), text(other, id)];
+    if (mine !== its) return `token ${id} is ${JSON.stringify(its)}, the trained model's is ${JSON.stringify(mine)}`;
+  }
+  return null;
 }

@@ -6,7 +6,12 @@ import type { TrainConfig } from "../config.ts";
 import { CohortError } from "../errors.ts";
 import type { Recipe, SupplyName } from "../recipe.ts";
 import type { TaskSource } from "../tasks/index.ts";
+import * as demonstration from "./supply/demonstration.ts";
+import * as passes from "./supply/pass.ts";
 import * as pool from "./supply/pool.ts";
+import * as reference from "./supply/reference.ts";
+import * as segment from "./supply/segment.ts";
+import * as text from "./supply/text.ts";
 import type { Supply } from "./supply/types.ts";
 import type { Means, Step } from "./trajectories.ts";
 
@@ -22,6 +27,37 @@ export const SUPPLIES: Readonly<Record<SupplyName, Supply>> = {
   "pool-gradients-wrong": pool.poolGradientsWrong,
   "stored-logp": pool.storedLogp,
   "stored-logp-now": pool.storedLogpNow,
+  "reference-reward": reference.referenceReward,
+  "reference-rewards": reference.referenceRewards,
+  "greedy-reward": reference.greedyReward,
+  "reference-answers": reference.referenceAnswers,
+  "win-probability": reference.winProbability,
+  demonstration: demonstration.demonstration,
+  "demonstration-tokens": demonstration.demonstrationTokens,
+  "demonstration-reward": demonstration.demonstrationReward,
+  anchor: demonstration.anchor,
+  "clause-similarity": demonstration.clauseSimilarity,
+  "judge-score": demonstration.judgeScore,
+  "hint-reward": demonstration.hintReward,
+  completion: text.completion,
+  solution: text.solution,
+  right: text.right,
+  "signed-reward": text.signedReward,
+  lengths: text.lengths,
+  sentences: text.sentences,
+  "sentence-type": text.sentenceType,
+  segment: segment.segment,
+  "segment-count": segment.segmentCount,
+  "segment-gain": segment.segmentGain,
+  "segment-right": segment.segmentRight,
+  "segment-outcome": segment.segmentOutcome,
+  "segment-state": segment.segmentState,
+  "segment-text": segment.segmentText,
+  "segment-next": segment.segmentNext,
+  "segment-belief": segment.segmentBelief,
+  outcome: segment.outcome,
+  "logp-at-temperature": passes.logpAtTemperature,
+  collision: passes.collision,
 };
 
 /** The supplies of a recipe, field by field. */
