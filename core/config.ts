@@ -132,9 +132,9 @@ const keys = {
   precision: key(choice(12, 24, "fast"), 12, "significant bits of matmul operands; fast: not exact"),
   lora: key(absent(record), null, "{rank, alpha, targetModules}: train adapters only"),
   reference: key(
-    choice("auto", "none", "copy", "adapter-off"),
+    text,
     "auto",
-    "reference policy; auto: none unless the recipe needs one",
+    "reference policy: none, copy, adapter-off, or the directory of another model (a teacher); auto: none unless the recipe needs one",
   ),
   evalEvery: key(whole(0), 0, "steps between evaluations; 0: before and after only"),
   evalPrompts: key(whole(0), 64, "held-out prompts (or examples) in an evaluation; 0: no evaluation"),
@@ -266,6 +266,7 @@ export function parseConfig(json: unknown, options: { base?: string; where?: str
     const warm = readKeys(warmStartKeys, config.warmStart, "warmStart.", wrong) as Values<typeof warmStartKeys>;
     config.warmStart = { ...warm, learningRate: warm.learningRate ?? config.learningRate };
   }
+  config.reference = readReference(config.reference, base, wrong);
   if (config.out !== null) config.out = resolvePath(base, config.out);
 
   const trajectories = trajectoriesPerStep(config);
@@ -292,6 +293,21 @@ export function parseConfig(json: unknown, options: { base?: string; where?: str
 function readModel(model: TrainConfig["model"], base: string, wrong: string[]): TrainConfig["model"] {
   if (typeof model === "string") return resolvePath(base, model);
   return readKeys(modelKeys, model, "model.", wrong) as unknown as ModelSource;
+}
+
+/** What `reference` says, where it is no directory. */
+const referenceWords = ["auto", "none", "copy", "adapter-off"];
+
+/** The directory that `reference` names, if it names one: a teacher, or another reference policy than the first weights. */
+export function referenceDirectory({ reference }: TrainConfig): string | null {
+  return referenceWords.includes(reference) ? null : reference;
+}
+
+function readReference(reference: string, base: string, wrong: string[]): string {
+  if (referenceWords.includes(reference)) return reference;
+  const near = /[./\\]/.test(reference) ? undefined : nearest(reference, referenceWords);
+  if (near) wrong.push(`reference is "${reference}", want "${near}", or a directory as in "./${reference}"`);
+  return resolvePath(base, reference);
 }
 
 function readTask(task: unknown, base: string, wrong: string[]): TrainConfig["task"] {

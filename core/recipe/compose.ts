@@ -77,7 +77,8 @@ function joinedTraining(base: Recipe["trains"], lender: Recipe["trains"]): Recip
   const supply = { ...lender.supply, ...base?.supply };
   const draws = base?.draws ?? lender.draws;
   const refuse = base?.refuse ?? lender.refuse;
-  return { ...base, supply, ...(draws && { draws }), ...(refuse && { refuse }) };
+  const teacher = base?.teacher ?? lender.teacher;
+  return { ...base, supply, ...(teacher && { teacher }), ...(draws && { draws }), ...(refuse && { refuse }) };
 }
 
 /** Several recipes' slots as one, where that has a meaning. */

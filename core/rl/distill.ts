@@ -13,11 +13,8 @@ export const NEEDS_DEMONSTRATIONS = {
   refuse: "needs demonstrations, as rollouts of the policy are no targets: supply the completions of a data set",
 } as const;
 
-/** For `trains` of a loss on a teacher's log-probabilities of the sampled tokens. */
-export const NEEDS_TEACHER = {
-  refuse:
-    "needs a teacher, and the trainer's reference is the policy that it started from: supply the teacher's log-probabilities as logp_ref",
-} as const;
+/** For `trains` of a loss on a teacher's log-probabilities of the sampled tokens: the reference policy's. */
+export const NEEDS_TEACHER = { teacher: true } as const;
 
 /** For `trains` of a loss on a teacher's whole distribution. */
 export const NEEDS_TEACHER_ROWS = {

@@ -301,7 +301,7 @@ export class DataTrainer extends Learner {
       config: model.config,
       trainable: size(model.trainable),
       adapters: size(model.all) - size([...model.parameters.values()]),
-      referenceCopy: this.policyReference.kind === "copy",
+      referenceCopy: ["copy", "model"].includes(this.policyReference.kind),
       microBatchTokens: each * longest,
       microBatchScored: each * longest,
       cacheRows: 0,
