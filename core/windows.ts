@@ -121,7 +121,7 @@ const axesOf: Partial<Record<KernelName, (call: WindowedCall) => Axis[]>> = {
       piece: (_, length) => ({ dims: { rows: length } }),
     },
   ],
-  matmul: ({ dims: { m, n, k, aRow, aK, bK, bCol, ldc, mode } }) => [
+  matmul: ({ dims: { m, n, k, aRow, aK, bK, bCol, ldc, mode } }): Axis[] => [
     {
       count: m,
       spans: { c: [ldc, n - ldc], a: [aRow, (k - 1) * aK + 1 - aRow] },

@@ -1,7 +1,6 @@
-/** The WebGPU device: order of reads and writes, memory, limits, loss, and a probe that catches a changed shader. */
+/** The WebGPU device: order of reads and writes, memory, limits, loss, and what doctor says of it. */
 import { afterEach, describe, expect, test } from "vitest";
 import { CohortError } from "../core/errors.ts";
-import type { KernelName } from "../core/kernels.ts";
 import { probe } from "../core/probe.ts";
 import type { GpuDevice } from "../hosts/gpu.ts";
 import { examine, openGpu } from "../hosts/node-gpu.ts";
@@ -71,6 +70,15 @@ describe.skipIf(skip)(`WebGPU device${skip ? ` (skipped: ${skip})` : ""}`, () =>
     expect(() => device!.alloc(words, "a large tensor")).toThrow(`a large tensor takes ${words * 4} bytes`);
   });
 
+  test("a buffer that a kernel needs whole and the adapter cannot bind is refused with its bytes", async () => {
+    device = (await softwareGpu({ maxBinding: 2 ** 14 }))!;
+    const q = device.alloc(5000, "q");
+    const small = device.alloc(8, "small");
+    expect(() => device!.run("attention_fwd", q, q, q, q, q, small, 1, 1, 1, 2, 9, 12, 1)).toThrow(
+      /^kernel attention_fwd: out takes 20000 bytes, this adapter binds 16384 at once — use more microBatches/,
+    );
+  });
+
   test("freed buffers and wrong ranges are refused", async () => {
     device = (await softwareGpu())!;
     const x = device.alloc(4, "x");
@@ -110,42 +118,4 @@ describe.skipIf(skip)(`WebGPU device${skip ? ` (skipped: ${skip})` : ""}`, () =>
     await expect(openGpu({ adapter: "no such adapter" })).rejects.toThrow(/there is: .*swiftshader/i);
     await expect(openGpu()).rejects.toThrow(/no hardware adapter/);
   });
-
-  test("the probe passes", { timeout: 120_000 }, async () => {
-    device = (await softwareGpu())!;
-    expect(await probe(device)).toEqual({ exact: true, failed: [] });
-  });
-
-  // Each changes one order of operations or leaves one rounding out; nothing that a tolerance would notice.
-  const changes: [KernelName, string, string][] = [
-    [
-      "rmsnorm_fwd",
-      "times(times(flush(x[base + i], TINY), s), w[i])",
-      "times(flush(x[base + i], TINY), times(s, w[i]))",
-    ],
-    ["sumsq", "for (var half = 32u; half > 0u; half >>= 1u)", "for (var half = 1u; half < 64u; half <<= 1u)"],
-    ["adamw", "times(times(mm, params.c1), rcp1(root))", "times(mm, times(params.c1, rcp1(root)))"],
-    ["matmul", "tileB[kk * GROUPS + four] = high;", "tileB[kk * GROUPS + four] = v;"],
-    ["attention_fwd", "putWeights(2u * lane, e0);", "putWeights(2u * lane, e0 * (1.0 + 0.000001));"],
-    [
-      "logprob_fwd",
-      "minus(minus(z[row + targets[at]], s.m), s.logl)",
-      "minus(z[row + targets[at]], plus(s.m, s.logl))",
-    ],
-  ];
-  for (const [kernel, from, to] of changes) {
-    test(`the probe catches a changed ${kernel} and names it`, { timeout: 120_000 }, async () => {
-      let changed = 0;
-      device = (await softwareGpu({
-        edit(name, wgsl) {
-          if (name !== kernel) return wgsl;
-          if (!wgsl.includes(from)) throw new Error(`${kernel} no longer has ${from}`);
-          changed++;
-          return wgsl.replace(from, to);
-        },
-      }))!;
-      expect(await probe(device)).toEqual({ exact: false, failed: [kernel] });
-      expect(changed).toBeGreaterThan(0);
-    });
-  }
 });

@@ -1,11 +1,17 @@
-/** WGSL bits = WASM bits: every kernel on every case of the conformance suite, in Node under Dawn and SwiftShader. */
+/**
+ * WGSL bits = WASM bits in Node under Dawn and SwiftShader: every kernel on every case of the conformance suite, and on
+ * windows of buffers larger than a binding; and a probe that catches a changed shader. All over one GPUDevice, on which the
+ * same text is compiled once.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { caseKey, conformanceCases, runCase } from "../core/conformance.ts";
-import { kernelNames, kernels } from "../core/kernels.ts";
+import { type KernelName, kernelNames, kernels } from "../core/kernels.ts";
+import { probe } from "../core/probe.ts";
 import type { CpuDevice } from "../hosts/cpu.ts";
-import type { GpuDevice } from "../hosts/gpu.ts";
+import { GpuDevice } from "../hosts/gpu.ts";
 import { cpu } from "./support/devices.ts";
 import { softwareAdapter, softwareGpu } from "./support/gpu.ts";
+import { WINDOW_WORDS, windowCases } from "./support/windows.ts";
 
 const skip = (await softwareAdapter()) ? null : "no SwiftShader here";
 
@@ -34,4 +40,53 @@ describe.skipIf(skip)(`WGSL = WASM${skip ? ` (skipped: ${skip})` : ""}`, () => {
       }
     });
   }
+
+  test("windows of large buffers", { timeout: 120_000 }, async () => {
+    const windowed = new GpuDevice(gpu.gpu, { maxBinding: WINDOW_WORDS * 4 });
+    for (const one of windowCases) {
+      const want = await runCase(wasm, one);
+      const got = await runCase(windowed, one);
+      want.forEach((words, i) => {
+        const at = words.findIndex((word, j) => word !== got[i][j]);
+        expect(at, `${caseKey(one)}: first different word of output ${i}`).toBe(-1);
+      });
+    }
+    windowed.close();
+  });
+
+  test("the probe passes", { timeout: 120_000 }, async () => {
+    expect(await probe(gpu)).toEqual({ exact: true, failed: [] });
+  });
+
+  // Each changes one order of operations or leaves one rounding out; nothing that a tolerance would notice.
+  const changes: [KernelName, string, string][] = [
+    [
+      "rmsnorm_fwd",
+      "times(times(flush(x[base + i], TINY), s), w[i])",
+      "times(flush(x[base + i], TINY), times(s, w[i]))",
+    ],
+    ["sumsq", "for (var half = 32u; half > 0u; half >>= 1u)", "for (var half = 1u; half < 64u; half <<= 1u)"],
+    ["adamw", "times(times(mm, params.c1), rcp1(root))", "times(mm, times(params.c1, rcp1(root)))"],
+    ["matmul", "tileB[kk * GROUPS + four] = high;", "tileB[kk * GROUPS + four] = v;"],
+    ["attention_fwd", "putWeights(2u * lane, e0);", "putWeights(2u * lane, e0 * (1.0 + 0.000001));"],
+    [
+      "logprob_fwd",
+      "minus(minus(z[row + targets[at]], s.m), s.logl)",
+      "minus(z[row + targets[at]], plus(s.m, s.logl))",
+    ],
+  ];
+  test.each(changes)("the probe catches a changed %s and names it", { timeout: 120_000 }, async (kernel, from, to) => {
+    let changed = 0;
+    const edited = new GpuDevice(gpu.gpu, {
+      edit(name, wgsl) {
+        if (name !== kernel) return wgsl;
+        if (!wgsl.includes(from)) throw new Error(`${kernel} no longer has ${from}`);
+        changed++;
+        return wgsl.replace(from, to);
+      },
+    });
+    expect(await probe(edited)).toEqual({ exact: false, failed: [kernel] });
+    expect(changed).toBeGreaterThan(0);
+    edited.close();
+  });
 });

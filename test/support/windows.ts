@@ -1,19 +1,7 @@
-/**
- * Buffers larger than what an adapter binds at once: the kernels run on windows of them, with the bits of WASM; what cannot
- * be cut, and what no buffer holds, is refused with its bytes.
- */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ConformanceCase, noise, runCase } from "../core/conformance.ts";
-import { type KernelName, kernels } from "../core/kernels.ts";
-import { windowedKernels, windowsOf } from "../core/windows.ts";
-import type { CpuDevice } from "../hosts/cpu.ts";
-import type { GpuDevice } from "../hosts/gpu.ts";
-import { cpu } from "./support/devices.ts";
-import { softwareAdapter, softwareGpu } from "./support/gpu.ts";
+/** @file Kernel calls on buffers larger than a binding of WINDOW_WORDS words: each kernel that may be cut, and how. */
+import { type ConformanceCase, noise } from "../../core/conformance.ts";
 
-/** Words of a binding at most. */
-const LIMIT = 4096;
-const ALIGN = 64;
+export const WINDOW_WORDS = 4096;
 
 const f = Math.fround;
 const blank = (n: number) => new Float32Array(n);
@@ -24,7 +12,7 @@ const picked = (n: number) => Uint32Array.from({ length: n }, (_, i) => (i * 77 
 const flat = 10_001;
 const [V, D, T] = [256, 24, 150];
 
-const cases: ConformanceCase[] = [
+export const windowCases: readonly ConformanceCase[] = [
   { kernel: "fill", name: "", buffers: [blank(flat)], dims: [flat], scalars: [0.7] },
   { kernel: "copy", name: "", buffers: [blank(flat), noise(flat, 1)], dims: [flat] },
   { kernel: "add", name: "", buffers: [noise(flat, 1), noise(flat, 2)], dims: [flat] },
@@ -143,64 +131,3 @@ const cases: ConformanceCase[] = [
     dims: [V, D, T, 1, V, D, 1, D, 1, 12],
   },
 ];
-
-function cut({ kernel, buffers, dims }: ConformanceCase) {
-  const { buffers: row, dims: names } = kernels[kernel];
-  const windows = Object.fromEntries(
-    Object.keys(row).map((label, i) => [label, { offset: 0, words: buffers[i].length }]),
-  );
-  const named = Object.fromEntries(names.map((name, i) => [name, dims[i]]));
-  return windowsOf(kernel, { dims: named, windows, first: 0 }, LIMIT, ALIGN);
-}
-
-test("every kernel that may be cut has a case that is; windows fit, are aligned and stay inside", () => {
-  const seen = new Set<KernelName>();
-  for (const one of cases) {
-    const calls = cut(one);
-    if (typeof calls === "string") throw new Error(`${one.kernel} ${one.name}: ${calls} is not cut`);
-    expect(calls.length).toBeGreaterThan(1);
-    seen.add(one.kernel);
-    for (const { windows } of calls) {
-      Object.values(windows).forEach(({ offset, words }, i) => {
-        expect(words).toBeLessThanOrEqual(LIMIT);
-        expect(offset % ALIGN).toBe(0);
-        expect(offset + words).toBeLessThanOrEqual(one.buffers[i].length);
-      });
-    }
-  }
-  expect(seen).toEqual(new Set(windowedKernels));
-});
-
-const skip = (await softwareAdapter()) ? null : "no SwiftShader here";
-
-describe.skipIf(skip)(`windows of large buffers${skip ? ` (skipped: ${skip})` : ""}`, () => {
-  let wasm: CpuDevice;
-  let gpu: GpuDevice;
-  beforeAll(async () => {
-    wasm = await cpu(1);
-    gpu = (await softwareGpu({ maxBinding: LIMIT * 4 }))!;
-  });
-  afterAll(() => {
-    wasm?.close();
-    gpu?.close();
-  });
-
-  test("the bits of WASM", { timeout: 120_000 }, async () => {
-    for (const one of cases) {
-      const want = await runCase(wasm, one);
-      const got = await runCase(gpu, one);
-      want.forEach((words, i) => {
-        const at = words.findIndex((word, j) => word !== got[i][j]);
-        expect(at, `${one.kernel} ${one.name}: first different word of output ${i}`).toBe(-1);
-      });
-    }
-  });
-
-  test("what a kernel needs whole is refused with its bytes", () => {
-    const q = gpu.alloc(5000, "q");
-    const small = gpu.alloc(8, "small");
-    expect(() => gpu.run("attention_fwd", q, q, q, q, q, small, 1, 1, 1, 2, 9, 12, 1)).toThrow(
-      /^kernel attention_fwd: out takes 20000 bytes, this adapter binds 16384 at once — use more microBatches/,
-    );
-  });
-});
