@@ -6,11 +6,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseConfig } from "../core/config.ts";
 import { type DataSource, dataSource } from "../core/data/source.ts";
 import { recipeIds } from "../core/generated/recipe-ids.ts";
-import { type DataKind, loadRecipe } from "../core/recipe.ts";
+import type { Storage } from "../core/host.ts";
+import { saveModel } from "../core/model/load.ts";
+import { type DataKind, loadRecipe, type Recipe } from "../core/recipe.ts";
 import { memoryStorage } from "../core/storage.ts";
 import type { TaskSource } from "../core/tasks/index.ts";
-import { readsBeyondData, readsBeyondRollouts, train } from "../core/train.ts";
+import { openModel, readsBeyondData, readsBeyondRollouts, train } from "../core/train.ts";
 import type { CpuDevice } from "../hosts/cpu.ts";
+import { coin, tiny } from "./support/coin.ts";
 import { cpu } from "./support/devices.ts";
 
 let device: CpuDevice;
@@ -18,38 +21,6 @@ beforeAll(async () => {
   device = await cpu(1);
 });
 afterAll(() => device.close());
-
-const base = {
-  task: "sort",
-  model: {
-    alphabet: "abcdefgh>",
-    config: { hiddenSize: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, intermediateSize: 12, initializerRange: 0.4 },
-  },
-  promptsPerStep: 4,
-  rolloutsPerPrompt: 4,
-  maxTokens: 4,
-  steps: 3,
-  epochsPerBatch: 2,
-  learningRate: 0.01,
-  evalPrompts: 0,
-  checkpointEvery: 0,
-  seed: 1,
-};
-
-/** A task that a new model gets right about half the time, with two rewards of 0 or 1. */
-const coin: TaskSource = {
-  name: "coin",
-  rewards: [
-    { name: "correct", weight: 1, fn: ({ completion }) => (/^[a-d]/.test(completion) ? 1 : 0) },
-    { name: "short", weight: 0.5, fn: ({ completion }) => (completion.length < 4 ? 1 : 0) },
-  ],
-  // Sixteen prompts: a pool that a sampler has a choice in.
-  prompts: (_split, n, _seed, start = 0) =>
-    Array.from({ length: n }, (_, i) => ({ prompt: `${"abcd"[(start + i) % 4]}${"efgh"[((start + i) >> 2) % 4]}>` })),
-  isRight: (scores) => scores.correct === 1,
-  trainSize: 16,
-  supervised: ({ prompt }) => String(prompt).slice(0, 1),
-};
 
 /** A new model's entropy is above what this recipe lets pass: with its default nothing would be learned, by design. */
 const params: Record<string, Record<string, unknown>> = { "gtpo-trajectory": { entropy_max: 10 } };
@@ -66,16 +37,28 @@ const sets: Readonly<Record<DataKind, DataSource>> = {
   completions: set(rows((word) => ({ completion: word }))),
 };
 
+/** A model of more layers with the same alphabet. */
+async function writeTeacher(storage: Storage, dir: string): Promise<void> {
+  const larger = { ...tiny, seed: 2, model: { ...tiny.model, config: { ...tiny.model.config, layers: 2 } } };
+  const runtime = { device, numeric: device, storage, clock: () => 0, threads: 1 };
+  const loaded = await openModel(parseConfig(larger), coin, runtime);
+  await saveModel(loaded, storage, dir);
+  loaded.model.close();
+}
+
 interface Trained {
   digest: string;
   digests: string[];
   losses: (number | null)[];
 }
 
-async function run(recipe: string, source: TaskSource | DataSource): Promise<Trained> {
+async function run({ id, option, trains }: Recipe, source: TaskSource | DataSource): Promise<Trained> {
   const data = "examples" in source && { task: { data: "words.jsonl" }, epochsPerBatch: 1 };
-  const config = parseConfig({ ...base, ...data, recipe, params: params[recipe] ?? {}, out: "run" });
+  const teacher = trains?.teacher && { reference: "./teacher" };
+  const recipe = option ? { recipe: "grpo", options: [id] } : { recipe: id };
+  const config = parseConfig({ ...tiny, ...data, ...teacher, ...recipe, params: params[id] ?? {}, out: "run" });
   const storage = memoryStorage();
+  if (teacher) await writeTeacher(storage, config.reference);
   const digests: string[] = [];
   const losses: (number | null)[] = [];
   const runtime = { device, numeric: device, storage, clock: () => 0, threads: 1 };
@@ -91,6 +74,8 @@ async function run(recipe: string, source: TaskSource | DataSource): Promise<Tra
 const recipes = await Promise.all(recipeIds.map((id) => loadRecipe(id)));
 const systems = recipes.filter((r) => !r.option);
 const fromRollouts = systems.filter((r) => !r.trains?.refuse && readsBeyondRollouts(r).length === 0);
+/** Options that need more than a rollout has: put into plain GRPO. */
+const supplied = recipes.filter((r) => r.option && !r.trains?.refuse && r.trains?.supply);
 const fromData = systems.filter((r) => r.trains?.data && readsBeyondData(r).length === 0);
 
 test("every system trains from rollouts or from data sets, or says why it does not", () => {
@@ -111,10 +96,10 @@ async function proves(run: () => Promise<Trained>): Promise<void> {
 
 describe("recipes that train from rollouts", () => {
   test("are more than twenty", () => expect(fromRollouts.length).toBeGreaterThan(20));
-  for (const { id } of fromRollouts) test(id, () => proves(() => run(id, coin)));
+  for (const recipe of [...fromRollouts, ...supplied]) test(recipe.id, () => proves(() => run(recipe, coin)));
 });
 
 describe("recipes that train from data sets", () => {
   test("are more than twenty", () => expect(fromData.length).toBeGreaterThan(20));
-  for (const { id, trains } of fromData) test(id, () => proves(() => run(id, sets[trains!.data!])));
+  for (const recipe of fromData) test(recipe.id, () => proves(() => run(recipe, sets[recipe.trains!.data!])));
 });

@@ -1,0 +1,245 @@
+/**
+ * What training supplies beside plain rollouts: a pool of prompts that samplers steer through, demonstrations, reference
+ * rollouts, segments, second passes. That every recipe which asks for them trains is the matrix's to show.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseConfig } from "../core/config.ts";
+import { memoryStorage } from "../core/storage.ts";
+import type { TaskSource } from "../core/tasks/index.ts";
+import { PromptPool } from "../core/train/pool.ts";
+import { SUPPLIES } from "../core/train/supply.ts";
+import type { Means, Step, Trajectory } from "../core/train/trajectories.ts";
+import { Trainer, train } from "../core/train.ts";
+import type { CpuDevice } from "../hosts/cpu.ts";
+import { coin, tiny } from "./support/coin.ts";
+import { cpu } from "./support/devices.ts";
+
+let device: CpuDevice;
+beforeAll(async () => {
+  device = await cpu(1);
+});
+afterAll(() => device.close());
+
+const runtime = (storage = memoryStorage()) => ({ device, numeric: device, storage, clock: () => 0, threads: 1 });
+const config = (more: object) => parseConfig({ ...tiny, out: "run", ...more });
+const trainer = (more: object, task: TaskSource = coin) => Trainer.create(config(more), task, runtime());
+
+describe("a stopped run goes on bit for bit", () => {
+  const runs: [string, object][] = [
+    ["spo", { recipe: "spo" }],
+    ["sec", { recipe: "sec" }],
+    ["knapsack-rl", { recipe: "knapsack-rl" }],
+    ["a-star-po", { recipe: "a-star-po" }],
+    ["dcpo", { recipe: "dcpo" }],
+    ["vade", { recipe: "grpo", options: ["vade"] }],
+    ["mmr1-vas", { recipe: "grpo", options: ["mmr1-vas"] }],
+    ["cures", { recipe: "grpo", options: ["cures"] }],
+  ];
+  test.each(runs)("%s", async (_, more) => {
+    const whole = await train(config({ ...more, steps: 5 }), coin, runtime());
+    const storage = memoryStorage();
+    const stop = new AbortController();
+    await train(config({ ...more, steps: 5 }), coin, runtime(storage), {
+      signal: stop.signal,
+      onStep: (m) => {
+        if (m.step === 2) stop.abort();
+      },
+    });
+    const resumed = await train(config({ ...more, steps: 5, resume: true }), coin, runtime(storage));
+    expect(resumed.digest).toBe(whole.digest);
+  });
+});
+
+describe("the pool", () => {
+  const pool = () =>
+    PromptPool.of(coin, { promptPool: 0, promptsPerStep: 4, seed: 3 }, (row) => [...String(row.prompt)].map(Number));
+
+  test("holds distinct prompts, and passes over all of them before one comes back", () => {
+    const of = pool();
+    expect(of.size).toBe(16);
+    const pass = [...of.next(4), ...of.next(4), ...of.next(4), ...of.next(4)];
+    expect([...pass].sort((a, b) => a - b)).toEqual(Array.from({ length: 16 }, (_, q) => q));
+    // A step never holds a prompt twice, where one pass ends and the next begins either.
+    const odd = pool();
+    for (let k = 0; k < 10; k++) expect(new Set(odd.next(5)).size).toBe(5);
+  });
+
+  test("takes what a sampler selects, draws by its weights, and keeps a share for the passes", () => {
+    expect(pool().choose({ selected: [7, 2] }, 4, 0, "prompts")).toEqual([7, 2]);
+    const weights = Array.from({ length: 16 }, (_, q) => (q < 4 ? 1 : 0));
+    expect(new Set(pool().choose({ sampling_weight: weights }, 4, 0, "prompts"))).toEqual(new Set([0, 1, 2, 3]));
+    const mixed = pool().choose({ sampling_weight: weights, n_uniform: 2 }, 4, 0, "prompts");
+    expect(mixed.slice(0, 2).every((q) => q < 4)).toBe(true);
+    expect(new Set(mixed).size).toBe(4);
+    const byCategory = pool();
+    byCategory.categories = Array.from({ length: 16 }, (_, q) => q % 4);
+    expect(byCategory.choose({ sampling_weight: [0, 0, 1] }, 4, 0, "categories").map((q) => q % 4)).toEqual([
+      2, 2, 2, 2,
+    ]);
+    expect(byCategory.choose({ sampling_weight: [0, 0, 0] }, 4, 0, "categories")).toHaveLength(4);
+  });
+
+  test("weights of 1 to 3 are drawn so often", () => {
+    const of = pool();
+    let heavy = 0;
+    for (let step = 0; step < 2000; step++) {
+      const weights = Array.from({ length: 16 }, (_, q) => (q === 0 ? 3 : q === 1 ? 1 : 0));
+      heavy += Number(of.choose({ sampling_weight: weights }, 1, step, "prompts")[0] === 0);
+    }
+    expect(heavy / 2000).toBeCloseTo(0.75, 1);
+  });
+
+  test("a checkpoint of another pool is refused", () => {
+    const other = new PromptPool(pool().prompts.slice(0, 3), 3);
+    expect(() => other.restore(pool().save())).toThrow(/a checkpoint of 16 prompts, the pool has 3 — continue with/);
+  });
+
+  test("a budget decides how many rollouts each prompt gets, and all of them are spent", async () => {
+    const hard: TaskSource = {
+      ...coin,
+      // Two of four prompts cannot be solved, two cannot be failed but for a coin's toss.
+      rewards: [
+        {
+          name: "correct",
+          weight: 1,
+          fn: ({ row, completion }) => (/^[ab]e/.test(String(row.prompt)) ? 0 : /^[a-d]/.test(completion) ? 1 : 0),
+        },
+      ],
+      trainSize: 4,
+    };
+    const it = await trainer({ recipe: "knapsack-rl", params: { min_count: 4 } }, hard);
+    await it.trainStep();
+    const first = it.pool!.history.map((h) => h.seen);
+    expect(first).toEqual([4, 4, 4, 4]);
+    await it.trainStep();
+    const second = it.pool!.history.map((h, q) => h.seen - first[q]);
+    expect(second.reduce((a, b) => a + b, 0)).toBe(16);
+    expect(new Set(second).size).toBeGreaterThan(1);
+    it.close();
+  });
+});
+
+test("a prompt whose rollouts all fail is learned from its demonstration", async () => {
+  const failing: TaskSource = { ...coin, rewards: [{ name: "correct", weight: 1, fn: () => 0 }] };
+  const it = await trainer({ recipe: "hpt" }, failing);
+  const { tokenizer, stopIds } = it.session.loaded;
+  const sequences = coin.prompts("train", 4, 0).map((row) => {
+    const prompt = tokenizer.encode(String(row.prompt));
+    return {
+      ids: [...prompt, ...tokenizer.encode(coin.supervised!(row), { addSpecial: false }), stopIds[0]],
+      from: prompt.length,
+    };
+  });
+  const likelihood = async () => (await it.session.score(sequences)).logp.reduce((a, b) => a + b, 0);
+  const before = await likelihood();
+  for (let step = 0; step < 4; step++) await it.trainStep();
+  expect(await likelihood()).toBeGreaterThan(before + 1);
+  it.close();
+});
+
+describe("what is missing is named before the run starts", () => {
+  const bare: TaskSource = { ...coin, supervised: undefined };
+  const refusals: [string, object, TaskSource, RegExp][] = [
+    [
+      "demonstrations",
+      { recipe: "hpt" },
+      bare,
+      /^recipe hpt reads demo, .* and task coin has no demonstrations — give every row .* "demonstration"/,
+    ],
+    [
+      "a judge",
+      { recipe: "dagrpo" },
+      bare,
+      /^recipe dagrpo reads score, .* neither a judge nor demonstrations — export a reward function named judge/,
+    ],
+    [
+      "whole batches",
+      { recipe: "xpo", miniBatches: 2 },
+      coin,
+      /^recipe xpo reads correct, .* miniBatches is 2 — set miniBatches to 1/,
+    ],
+    ["tool turns", { recipe: "a2tgpo" }, coin, /^recipe a2tgpo: needs tool turns/],
+    ["a reference", { recipe: "aapo", reference: "none" }, coin, /^recipe aapo needs a reference policy/],
+  ];
+  test.each(refusals)("%s", async (_, more, task, message) => {
+    await expect(trainer(more, task)).rejects.toThrow(message);
+  });
+});
+
+describe("second looks at a rollout", () => {
+  const means = (it: Trainer): Means => ({
+    config: it.config,
+    task: coin,
+    session: it.session,
+    params: {},
+    state: {},
+    reference: it.policyReference,
+    pool: null,
+    step: 0,
+    microBatches: 1,
+  });
+  const stepOf = async (it: Trainer): Promise<Step> => {
+    const { tokenizer } = it.session.loaded;
+    const row = { prompt: "ae>" };
+    const ids = tokenizer.encode(row.prompt);
+    const [completion] = await it.session.sample([ids], 1, it.config, { seed: 5, stream: 3, step: 0 });
+    const sample = { prompt: row.prompt, completion: "", completionIds: completion.ids, row };
+    const trajectory: Trajectory = {
+      ...completion,
+      by: "policy",
+      context: ids,
+      sample,
+      rewards: {},
+      total: 1,
+      scored: true,
+      right: true,
+    };
+    return { prompts: [{ row, ids, index: 0 }], trajectories: [trajectory], planned: {} };
+  };
+
+  test("Σπ² by two temperatures is Σπ² over the vocabulary", async () => {
+    const it = await trainer({ recipe: "grpo" });
+    const step = await stepOf(it);
+    const [got] = (await SUPPLIES.collision.field!(step, means(it), "token")) as number[][];
+    const [{ context, ids }] = step.trajectories;
+    for (const [k, sum] of got.entries()) {
+      const before = [...context, ...ids.slice(0, k)];
+      const all = Array.from({ length: it.session.model.config.vocabSize }, (_, v) => ({
+        ids: [...before, v],
+        from: before.length,
+      }));
+      const { logp } = await it.session.score(all);
+      const direct = logp.reduce((total, lp) => total + Math.exp(2 * lp), 0);
+      expect(sum).toBeCloseTo(direct, 5);
+    }
+    it.close();
+  });
+
+  test("the belief in the right answer is its teacher-forced probability, a token's geometric mean", async () => {
+    const it = await trainer({ recipe: "grpo" });
+    const step = await stepOf(it);
+    const [got] = (await SUPPLIES["segment-belief"].field!(step, means(it), "ragged")) as number[][];
+    const { tokenizer, stopIds } = it.session.loaded;
+    const [{ context }] = step.trajectories;
+    const answer = [...tokenizer.encode("a", { addSpecial: false }), stopIds[0]];
+    const { logp } = await it.session.score([{ ids: [...context, ...answer], from: context.length }]);
+    expect(got[0]).toBeCloseTo(Math.exp((logp[0] + logp[1]) / 2), 6);
+    const segments = (await SUPPLIES.segment.field!(step, means(it), "token")) as number[][];
+    expect(got).toHaveLength(segments[0].at(-1)! + 1);
+    it.close();
+  });
+
+  test("segments end with lines and sentences, else begin where the policy is unsure", async () => {
+    const it = await trainer({ recipe: "grpo", model: { ...tiny.model, alphabet: "abcdefgh>.\n" } });
+    const step = await stepOf(it);
+    const { tokenizer } = it.session.loaded;
+    const of = (text: string, entropy: number[]) => {
+      const ids = tokenizer.encode(text, { addSpecial: false });
+      const trajectories = [{ ...step.trajectories[0], ids, entropy: Float32Array.from(entropy) }];
+      return SUPPLIES.segment.field!({ ...step, trajectories }, means(it), "token");
+    };
+    expect(of("ab.c\nd", [0, 9, 0, 9, 0, 9])).toEqual([[0, 0, 0, 1, 1, 2]]);
+    expect(of("abcd", [2, 0.1, 1, 0.2])).toEqual([[0, 0, 1, 1]]);
+    it.close();
+  });
+});
