@@ -2,8 +2,10 @@
  * Causal grouped-query attention over packed ragged sequences, with or without a cache (rule 3).
  *
  * Query i of a sequence sees keys 0 … i and nothing else, and its result is a function of q_i and those keys alone: the
- * same bits in a prefill, in training, in decoding with a cache, whatever else is in the batch. A block of queries is
- * computed against all keys of its last query; entries above the diagonal have weight +0, which changes no bit.
+ * same bits in a prefill, in training, in decoding with a cache, whatever else is in the batch. Eight queries at a time
+ * meet all keys of the last of them; entries above the diagonal have weight +0, which changes no bit. Scores lie
+ * transposed, [key][8 queries]: a block of them stays in the first-level cache, a lane is a query in the softmax, and
+ * the weights are the left operand of the next product from where they were computed. No T × T buffer.
  *
  *   s_ij = (q_i·scale) · k_j      d ascending;  both operands rounded (rule 1)
  *   m_i = max_j s_ij,  e_ij = exp(s_ij − m_i),  l_i = Σ64 e_ij,  r_i = 1/l_i
@@ -16,42 +18,47 @@
  * row of segment 1, keys of segment 1 (`maxKeys`: the most keys any of them has). The keys are segment 0 (a prompt that several sequences may share) then segment 1;
  * the queries are the last ones of the sequence. Statistics kept for backward: m and r for each (row, head).
  */
-import { exp4, rcp1 } from "./elementary";
+import { exp4, rcp1, rcp4 } from "./elementary";
 import { packCols, packFourRows, packRows } from "./pack";
-import { LANES_BYTES, lanesAdd, lanesClear, lanesTree } from "./reduce";
+import { LANES_BYTES, lanesClear, lanesTree } from "./reduce";
 import { flush, flushScalar, madd, round12, round12Scalar, TINY } from "./simd";
-import { MR, NR, panelBytes, tile, tileEdge, tileStridedEdge } from "./tile";
+import { BY_QUERY, NR, PANEL, panelBytes, ROWS_OF_8, SPARE_BYTES, tileEdge, tileRows, tileTransposed } from "./tile";
 import { threadCount, threadIndex, threadScratch } from "./parallel";
 
-/** Queries a block. */
-const QB: i32 = 32;
+/** Queries a block, and bytes of a key's row of them. */
+const QB: i32 = 8;
+const ROW: usize = 32;
+/** Bytes of the 64 lanes of a block's sums. */
+const BLOCK_LANES: usize = 64 * ROW;
 
 // @ts-ignore: decorator
 @inline
 function up(n: i32, to: i32): i32 {
-  return (n + to - 1) & -to;
+  return ((n + to - 1) / to) * to;
 }
 
-/** Right panels [d][8 keys] of keys 0 … n−1 (n padded to 8) from a row-major k with `stride` bytes a row. */
+// @ts-ignore: decorator
+@inline
+function keyRow(k: usize, j: i32, n0: i32, at0: i32, at1: i32, stride: usize): usize {
+  return k + <usize>(j < n0 ? at0 + j : at1 + j - n0) * stride;
+}
+
+/** Left panels [d][5 keys] (4 with precision 24) of keys 0 … n−1 from a row-major k with `stride` bytes a row. */
 function packKeys(dst: usize, k: usize, stride: usize, at0: i32, n0: i32, at1: i32, n: i32, dim: i32, split: bool): void {
-  const panel = panelBytes(NR, dim, split);
-  for (let j = 0; j < n; j += NR, dst += panel) {
-    const rows = min(NR, n - j);
-    if (j + rows <= n0) packRows(dst, k + <usize>(at0 + j) * stride, stride, rows, dim, NR, split);
-    else if (j >= n0) packRows(dst, k + <usize>(at1 + j - n0) * stride, stride, rows, dim, NR, split);
-    else packRowsAcross(dst, k, stride, at0 + j, n0 - j, at1, rows, dim, split);
+  const width = tileRows(PANEL, split);
+  const panel = panelBytes(width, dim, split);
+  for (let j = 0; j < n; j += width, dst += panel) {
+    const rows = min(width, n - j);
+    if (j + rows <= n0 || j >= n0) {
+      packRows(dst, keyRow(k, j, n0, at0, at1, stride), stride, rows, dim, width, split);
+    } else {
+      // Its rows come from both segments: gathered first.
+      const one = threadScratch();
+      const bytes = <usize>dim << 2;
+      for (let r = 0; r < rows; r++) memory.copy(one + <usize>r * bytes, keyRow(k, j + r, n0, at0, at1, stride), bytes);
+      packRows(dst, one, bytes, rows, dim, width, split);
+    }
   }
-}
-
-/** A panel whose rows come from both segments: gathered into the tail of the panel's own space first is not safe, so row by row. */
-function packRowsAcross(dst: usize, k: usize, stride: usize, at0: i32, n0: i32, at1: i32, rows: i32, dim: i32, split: bool): void {
-  const one = threadScratch();
-  const bytes = <usize>dim << 2;
-  for (let r = 0; r < rows; r++) {
-    const row = r < n0 ? at0 + r : at1 + r - n0;
-    memory.copy(one + <usize>r * bytes, k + <usize>row * stride, bytes);
-  }
-  packRows(dst, one, bytes, rows, dim, NR, split);
 }
 
 /** Right panels [n keys][8 dims] of values, one panel each 8 dims. */
@@ -66,79 +73,137 @@ function packValues(dst: usize, v: usize, stride: usize, at0: i32, n0: i32, at1:
   }
 }
 
-/** rows (≤ QB) of x at `stride`, times s, into left panels [dim][4]; `spare` holds 4·dim floats. */
-function packScaled(dst: usize, x: usize, stride: usize, rows: i32, dim: i32, s: f32, spare: usize, split: bool): void {
+/** `rows` (≤ 8) rows of x at `stride`, times s, one after the other. */
+function scaleRows(dst: usize, x: usize, stride: usize, rows: i32, dim: i32, s: f32): void {
   const s4 = f32x4.splat(s);
   const bytes = <usize>dim << 2;
-  for (let i = 0; i < rows; i += MR, dst += panelBytes(MR, dim, split)) {
-    const n = min(MR, rows - i);
-    for (let r = 0; r < n; r++) {
-      const from = x + <usize>(i + r) * stride;
-      const to = spare + <usize>r * bytes;
-      let d: usize = 0;
-      for (; d + 16 <= bytes; d += 16) v128.store(to + d, f32x4.mul(flush(v128.load(from + d), TINY), s4));
-      for (; d < bytes; d += 4) store<f32>(to + d, flushScalar(load<f32>(from + d), TINY) * s);
+  for (let r = 0; r < rows; r++, x += stride, dst += bytes) {
+    let d: usize = 0;
+    for (; d + 16 <= bytes; d += 16) v128.store(dst + d, f32x4.mul(flush(v128.load(x + d), TINY), s4));
+    for (; d < bytes; d += 4) store<f32>(dst + d, flushScalar(load<f32>(x + d), TINY) * s);
+  }
+}
+
+/**
+ * s[n keys × 8] = (q · kᵀ)ᵀ from left panels of keys and a right panel of queries, both packed over `dim`; rows up to the
+ * tile's end are written too.
+ */
+function product(s: usize, left: usize, right: usize, n: i32, dim: i32, split: bool): void {
+  const width = tileRows(PANEL, split);
+  const panel = panelBytes(width, dim, split);
+  for (let j = 0; j < n; j += width, left += panel, s += ROW * <usize>width) {
+    tileTransposed(s, ROW, left, <usize>width << 2, right, dim, split);
+  }
+}
+
+/** Lanes (queries) `first` … first + 3 that see a key: those ≥ `from`. */
+// @ts-ignore: decorator
+@inline
+function seeing(first: i32, from: i32): v128 {
+  return i32x4.gt_s(i32x4.add(i32x4(0, 1, 2, 3), i32x4.splat(first)), i32x4.splat(from - 1));
+}
+
+/** Writes a weight as the products want it: rounded, or with precision 24 as two halves `lo` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function putWeight(at: usize, w: v128, lo: usize, split: bool): void {
+  const hi = round12(w);
+  v128.store(at, hi);
+  if (split) v128.store(at + lo, round12(f32x4.sub(w, hi)));
+}
+
+/**
+ * Scores s[seenByLast × 8] → rounded weights e; query i sees keys < seenByFirst + i. The most of each query goes to
+ * `stats`, 1/Σ64 e 32 bytes on.
+ */
+function softmax(s: usize, seenByFirst: i32, seenByLast: i32, lanes: usize, stats: usize, lo: usize, split: bool): void {
+  let m0 = v128.load(s);
+  let m1 = v128.load(s, 16);
+  const shared = s + <usize>seenByFirst * ROW;
+  let at = s + ROW;
+  for (; at < shared; at += ROW) {
+    m0 = f32x4.pmax(m0, v128.load(at));
+    m1 = f32x4.pmax(m1, v128.load(at, 16));
+  }
+  for (let j = seenByFirst; j < seenByLast; j++, at += ROW) {
+    m0 = f32x4.pmax(m0, v128.bitselect(v128.load(at), m0, seeing(0, j - seenByFirst + 1)));
+    m1 = f32x4.pmax(m1, v128.bitselect(v128.load(at, 16), m1, seeing(4, j - seenByFirst + 1)));
+  }
+  at = s;
+  // Lane l of a query's 64 takes keys l, l + 64, …: the first round stores, later ones add.
+  for (let j = 0; j < seenByFirst; j++, at += ROW) {
+    const e0 = exp4(f32x4.sub(v128.load(at), m0));
+    const e1 = exp4(f32x4.sub(v128.load(at, 16), m1));
+    intoLanes(lanes, j, e0, e1);
+    putWeight(at, e0, lo, split);
+    putWeight(at + 16, e1, lo, split);
+  }
+  for (let j = seenByFirst; j < seenByLast; j++, at += ROW) {
+    const e0 = v128.and(exp4(f32x4.sub(v128.load(at), m0)), seeing(0, j - seenByFirst + 1));
+    const e1 = v128.and(exp4(f32x4.sub(v128.load(at, 16), m1)), seeing(4, j - seenByFirst + 1));
+    intoLanes(lanes, j, e0, e1);
+    putWeight(at, e0, lo, split);
+    putWeight(at + 16, e1, lo, split);
+  }
+  // The halving tree; lanes past the keys are +0 and change nothing.
+  const used = min(64, seenByLast);
+  let half = 32;
+  while (half >= used && half > 1) half >>= 1;
+  for (let j = used; j < 2 * half; j++) {
+    v128.store(lanes + <usize>j * ROW, f32x4.splat(0));
+    v128.store(lanes + <usize>j * ROW, f32x4.splat(0), 16);
+  }
+  for (; half > 0; half >>= 1) {
+    const over = <usize>half * ROW;
+    for (let o: usize = 0; o < over; o += 16) v128.store(lanes + o, f32x4.add(v128.load(lanes + o), v128.load(lanes + over + o)));
+  }
+  v128.store(stats, m0);
+  v128.store(stats, m1, 16);
+  v128.store(stats, rcp4(v128.load(lanes)), 32);
+  v128.store(stats, rcp4(v128.load(lanes, 16)), 48);
+}
+
+// @ts-ignore: decorator
+@inline
+function intoLanes(lanes: usize, j: i32, e0: v128, e1: v128): void {
+  const lane = lanes + <usize>(j & 63) * ROW;
+  if (j < 64) {
+    v128.store(lane, e0);
+    v128.store(lane, e1, 16);
+  } else {
+    v128.store(lane, f32x4.add(v128.load(lane), e0));
+    v128.store(lane, f32x4.add(v128.load(lane, 16), e1), 16);
+  }
+}
+
+/** out[rows × dim] = (weights of the block · right panels [keys][8 dims]) · scales[row]; query i has weights of its keys alone. */
+function weigh(
+  out: usize, stride: usize, weights: usize, lo: usize, right: usize, panel: usize, rows: i32, seenByFirst: i32, dim: i32,
+  scales: usize, scaleStep: usize, split: bool, spare: usize,
+): void {
+  for (let r = 0; r < rows; r += 4) {
+    const n = min(4, rows - r);
+    const seen = seenByFirst + r + n - 1;
+    const o = out + <usize>r * stride;
+    let b = right;
+    for (let d = 0; d < dim; d += NR, b += panel) {
+      tileEdge(BY_QUERY, o + (<usize>d << 2), stride, weights + (<usize>r << 2), lo, b, seen, false, split, n, min(NR, dim - d), spare);
     }
-    packRows(dst, spare, bytes, n, dim, MR, split);
   }
-}
-
-/** out[rows × n] (row stride ld floats) = left panels · right panels, both already packed over `dim`. */
-function product(out: usize, ld: i32, left: usize, right: usize, rows: i32, n: i32, dim: i32, split: bool, spare: usize): void {
-  const ldBytes = <usize>ld << 2;
-  for (let j = 0; j < n; j += NR, right += panelBytes(NR, dim, split)) {
-    let a = left;
-    for (let i = 0; i < rows; i += MR, a += panelBytes(MR, dim, split)) {
-      const at = out + <usize>i * ldBytes + (<usize>j << 2);
-      const r = min(MR, rows - i);
-      const c = min(NR, n - j);
-      if (r == MR && c == NR) tile(at, ldBytes, a, right, dim, false, split);
-      else tileEdge(at, ldBytes, a, right, dim, false, split, r, c, spare);
-    }
-  }
-}
-
-/** Row of scores → e = exp(s − m) for the first `seen`, +0 up to `padded`. */
-function exponentials(row: usize, seen: i32, padded: i32, m: f32): void {
-  const m4 = f32x4.splat(m);
-  let j = 0;
-  for (; j + 4 <= seen; j += 4) {
-    const o = <usize>j << 2;
-    v128.store(row + o, exp4(f32x4.sub(v128.load(row + o), m4)));
-  }
-  if (j < seen) {
-    // The lanes past `seen` may hold anything finite; they are cleared below.
-    const o = <usize>j << 2;
-    v128.store(row + o, exp4(f32x4.sub(v128.load(row + o), m4)));
-    j = seen;
-  }
-  memory.fill(row + (<usize>j << 2), 0, <usize>(padded - j) << 2);
-}
-
-function rowMax(row: usize, seen: i32): f32 {
-  let m = load<f32>(row);
-  let j = 0;
-  if (seen >= 4) {
-    let m4 = v128.load(row);
-    for (j = 4; j + 4 <= seen; j += 4) m4 = f32x4.pmax(m4, v128.load(row + (<usize>j << 2)));
-    m4 = f32x4.pmax(m4, v128.shuffle<i32>(m4, m4, 2, 3, 0, 1));
-    m = max(f32x4.extract_lane(m4, 0), f32x4.extract_lane(m4, 1));
-  }
-  for (; j < seen; j++) m = max(m, load<f32>(row + (<usize>j << 2)));
-  return m;
+  for (let r = 0; r < rows; r++) multiplyRow(out + <usize>r * stride, dim, load<f32>(scales + <usize>r * scaleStep));
 }
 
 /** Scratch of one thread, in the order below; hosts/cpu.ts asks for it through `attention_scratch`. */
 export function attention_scratch(keys: i32, dim: i32, precision: i32): usize {
   const split = precision == 24;
-  const n = up(keys, 64);
+  const n = up(keys, 40);
+  const d = up(dim, NR);
   return (
-    (<usize>dim << 5) + LANES_BYTES + 128 + // row gather, lanes, spare tile
-    4 * panelBytes(NR, up(dim, NR), split) * <usize>(n / NR) + // K panels, V panels (and V as keys, K as values in backward)
-    2 * panelBytes(up(dim, NR), QB, split) * 2 + (<usize>dim << 4) + // q, dO as left and right panels, scaled rows
-    2 * (<usize>(QB * n) << 2) + // scores and dS
-    panelBytes(QB, n, split) + // weights as left panels
-    panelBytes(MR, QB, split) + 4096
+    (<usize>d << 5) + LANES_BYTES + SPARE_BYTES + BLOCK_LANES + 256 + // rows, lanes, spare tile, lanes of a block, statistics
+    4 * panelBytes(d, n, split) + // keys and values as left panels, both as right panels
+    4 * panelBytes(d, QB, split) + // q and dO, by dim and by row
+    2 * panelBytes(QB, n, split) + // weights, slopes
+    4096
   );
 }
 
@@ -165,174 +230,227 @@ export function attention_fwd(
       decodeOne(out, stats, q, k, v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, kvHead, scale);
       continue;
     }
-    const ld = up(keys, 64);
-    const lanes = threadScratch() + (<usize>dim << 5);
-    const spare = lanes + LANES_BYTES;
-    const kPanels = spare + 128;
-    const vPanels = kPanels + panelBytes(NR, dim, split) * <usize>(ld / NR);
-    const scaled = vPanels + panelBytes(NR, ld, split) * <usize>(up(dim, NR) / NR);
-    const qPanels = scaled + (<usize>dim << 4);
-    const scores = qPanels + panelBytes(MR, dim, split) * <usize>(QB / MR);
-    const weights = scores + (<usize>(QB * ld) << 2);
+    const padded = up(keys, 40);
+    const dimUp = up(dim, NR);
+    const scaled = threadScratch();
+    const spare = scaled + (<usize>dimUp << 5);
+    const lanes = spare + SPARE_BYTES;
+    const block = lanes + BLOCK_LANES;
+    const kLeft = block + 256;
+    const vRight = kLeft + panelBytes(dimUp, padded, split);
+    const qRight = vRight + panelBytes(dimUp, padded, split);
+    const weights = qRight + panelBytes(dimUp, QB, split);
+    const lo = <usize>padded * ROW;
     const headOffset = <usize>(kvHead * dim) << 2;
-    packKeys(kPanels, k + headOffset, kStride, at0, n0, at1, keys, dim, split);
-    packValues(vPanels, v + headOffset, kStride, at0, n0, at1, keys, dim, split);
+    const valuePanel = panelBytes(NR, keys, split);
+    packKeys(kLeft, k + headOffset, kStride, at0, n0, at1, keys, dim, split);
+    packValues(vRight, v + headOffset, kStride, at0, n0, at1, keys, dim, split);
     for (let g = 0; g < group; g++) {
       const head = kvHead * group + g;
-      const qHead = q + (<usize>(head * dim) << 2);
+      const offset = <usize>(head * dim) << 2;
       for (let i0 = 0; i0 < queries; i0 += QB) {
         const rows = min(QB, queries - i0);
         const seenByFirst = keys - queries + i0 + 1;
         const seenByLast = seenByFirst + rows - 1;
         const row0 = <usize>(qStart + i0);
-        packScaled(qPanels, qHead + row0 * qStride, qStride, rows, dim, scale, scaled, split);
-        product(scores, ld, qPanels, kPanels, rows, seenByLast, dim, split, spare);
-        for (let r = 0; r < rows; r++) {
-          const row = scores + (<usize>(r * ld) << 2);
-          const seen = seenByFirst + r;
-          const m = rowMax(row, seen);
-          exponentials(row, seen, up(seenByLast, 4), m);
-          lanesClear(lanes);
-          lanesAdd(lanes, row, seen);
-          const stat = stats + (((row0 + <usize>r) * <usize>heads + <usize>head) << 3);
-          store<f32>(stat, m);
-          store<f32>(stat, rcp1(lanesTree(lanes)), 4);
-          if (!split) roundRow(row, up(seenByLast, 4));
+        scaleRows(scaled, q + row0 * qStride + offset, qStride, rows, dim, scale);
+        packRows(qRight, scaled, <usize>dim << 2, rows, dim, QB, split);
+        product(weights, kLeft, qRight, seenByLast, dim, split);
+        softmax(weights, seenByFirst, seenByLast, lanes, block, lo, split);
+        let stat = stats + ((row0 * <usize>heads + <usize>head) << 3);
+        for (let r: usize = 0; r < <usize>rows << 2; r += 4, stat += <usize>heads << 3) {
+          store<f32>(stat, load<f32>(block + r));
+          store<f32>(stat, load<f32>(block + r, 32), 4);
         }
-        for (let r = 0; r < rows && !split; r += MR) {
-          const a = scores + (<usize>(r * ld) << 2);
-          const o = out + (row0 + <usize>r) * qStride + (<usize>(head * dim) << 2);
-          let panel = vPanels;
-          for (let d = 0; d < dim; d += NR, panel += panelBytes(NR, keys, false)) {
-            const n = min(MR, rows - r);
-            const c = min(NR, dim - d);
-            tileStridedEdge(o + (<usize>d << 2), qStride, a, <usize>ld << 2, 4, panel, seenByLast, false, n, c, spare);
-          }
-        }
-        for (let r = 0; r < rows && split; r += MR) {
-          packRows(weights, scores + (<usize>(r * ld) << 2), <usize>ld << 2, min(MR, rows - r), seenByLast, MR, split);
-          const o = out + (row0 + <usize>r) * qStride + (<usize>(head * dim) << 2);
-          let panel = vPanels;
-          for (let d = 0; d < dim; d += NR, panel += panelBytes(NR, keys, split)) {
-            const n = min(MR, rows - r);
-            const c = min(NR, dim - d);
-            if (n == MR && c == NR) tile(o + (<usize>d << 2), qStride, weights, panel, seenByLast, false, split);
-            else tileEdge(o + (<usize>d << 2), qStride, weights, panel, seenByLast, false, split, n, c, spare);
-          }
-        }
-        for (let r = 0; r < rows; r++) {
-          const inverse = load<f32>(stats + (((row0 + <usize>r) * <usize>heads + <usize>head) << 3), 4);
-          multiplyRow(out + (row0 + <usize>r) * qStride + (<usize>(head * dim) << 2), dim, inverse);
-        }
+        weigh(
+          out + row0 * qStride + offset, qStride, weights, lo, vRight, valuePanel, rows, seenByFirst, dim, block + 32, 4, split, spare,
+        );
       }
     }
   }
 }
 
 /**
- * One query a sequence (decoding), precision 12: the same sums in the same order without panels, each key and value
- * read once for all heads of the group.
+ * One query a sequence (decoding), precision 12: the same sums in the same order, each key and value read once for two
+ * heads of the group.
  */
 function decodeOne(
   out: usize, stats: usize, q: usize, k: usize, v: usize, row: i32, at0: i32, n0: i32, at1: i32, keys: i32,
   heads: i32, kvHeads: i32, dim: i32, kvHead: i32, scale: f32,
 ): void {
   const group = heads / kvHeads;
-  const kStride = <usize>(kvHeads * dim) << 2;
+  const stride = <usize>(kvHeads * dim) << 2;
   const headOffset = <usize>(kvHead * dim) << 2;
-  const ldBytes = <usize>up(keys, 64) << 2;
+  const ldBytes = <usize>up(keys, 8) << 2;
   const lanes = threadScratch();
   const queries = lanes + LANES_BYTES;
   const panel = queries + (<usize>(group * dim) << 2);
   const scores = panel + (<usize>dim << 5);
-  const qRow = q + (<usize>((row * heads + kvHead * group) * dim) << 2);
+  const head0 = row * heads + kvHead * group;
+  const qRow = q + (<usize>(head0 * dim) << 2);
+  const outRow = out + (<usize>(head0 * dim) << 2);
   for (let i: usize = 0; i < <usize>(group * dim) << 2; i += 4) {
     store<f32>(queries + i, round12Scalar(flushScalar(load<f32>(qRow + i), TINY) * scale));
   }
+  const k0 = k + headOffset;
+  const last = keys - 1;
   for (let j = 0; j < keys; j += 8) {
-    packFourRows(panel, keyRow(k, j, n0, at0, at1, keys, kStride, headOffset), keyRow(k, j + 1, n0, at0, at1, keys, kStride, headOffset),
-      keyRow(k, j + 2, n0, at0, at1, keys, kStride, headOffset), keyRow(k, j + 3, n0, at0, at1, keys, kStride, headOffset), dim, 32, 0, false);
-    packFourRows(panel + 16, keyRow(k, j + 4, n0, at0, at1, keys, kStride, headOffset), keyRow(k, j + 5, n0, at0, at1, keys, kStride, headOffset),
-      keyRow(k, j + 6, n0, at0, at1, keys, kStride, headOffset), keyRow(k, j + 7, n0, at0, at1, keys, kStride, headOffset), dim, 32, 0, false);
-    for (let g = 0; g < group; g++) {
-      let s0 = f32x4.splat(0);
-      let s1 = f32x4.splat(0);
-      let p = panel;
-      let at = queries + (<usize>(g * dim) << 2);
-      for (let d = 0; d < dim; d++, p += 32, at += 4) {
-        const x = v128.load_splat<f32>(at);
-        s0 = madd(x, v128.load(p), s0);
-        s1 = madd(x, v128.load(p, 16), s1);
+    let p0 = keyRow(k0, j, n0, at0, at1, stride);
+    if (j + 8 <= n0 || (j >= n0 && j + 8 <= keys)) {
+      packFourRows(panel, p0, p0 + stride, p0 + 2 * stride, p0 + 3 * stride, dim, 32, 0, false);
+      p0 += 4 * stride;
+      packFourRows(panel + 16, p0, p0 + stride, p0 + 2 * stride, p0 + 3 * stride, dim, 32, 0, false);
+    } else {
+      // Past the last key the last one stands in: those scores are never read.
+      for (let e = 0; e < 8; e += 4) {
+        const j0 = j + e;
+        packFourRows(
+          panel + (<usize>e << 2),
+          keyRow(k0, min(j0, last), n0, at0, at1, stride), keyRow(k0, min(j0 + 1, last), n0, at0, at1, stride),
+          keyRow(k0, min(j0 + 2, last), n0, at0, at1, stride), keyRow(k0, min(j0 + 3, last), n0, at0, at1, stride), dim, 32, 0, false,
+        );
       }
-      const to = scores + <usize>g * ldBytes + (<usize>j << 2);
-      v128.store(to, s0);
-      v128.store(to, s1, 16);
     }
+    const to = scores + (<usize>j << 2);
+    let g = 0;
+    for (; g + 2 <= group; g += 2) scoreHeads(to + <usize>g * ldBytes, ldBytes, queries + (<usize>(g * dim) << 2), panel, dim, true);
+    if (g < group) scoreHeads(to + <usize>g * ldBytes, ldBytes, queries + (<usize>(g * dim) << 2), panel, dim, false);
   }
   for (let g = 0; g < group; g++) {
-    const weights = scores + <usize>g * ldBytes;
-    const m = rowMax(weights, keys);
-    exponentials(weights, keys, up(keys, 4), m);
-    lanesClear(lanes);
-    lanesAdd(lanes, weights, keys);
-    const inverse = rcp1(lanesTree(lanes));
-    const stat = stats + (<usize>(row * heads + kvHead * group + g) << 3);
-    store<f32>(stat, m);
-    store<f32>(stat, inverse, 4);
-    for (let j: usize = 0; j < <usize>keys << 2; j += 16) v128.store(weights + j, round12(v128.load(weights + j)));
+    const stat = stats + (<usize>(head0 + g) << 3);
+    weightsOfOne(scores + <usize>g * ldBytes, keys, lanes, stat);
   }
-  const outRow = out + (<usize>((row * heads + kvHead * group) * dim) << 2);
   const first = min(n0, keys);
-  const v0 = v + <usize>at0 * kStride + headOffset;
-  const v1 = v + <usize>at1 * kStride + headOffset;
-  for (let g = 0; g < group; g += 2) {
-    const two = g + 1 < group;
-    const w0 = scores + <usize>g * ldBytes;
-    const w1 = two ? w0 + ldBytes : w0;
-    const o0 = outRow + (<usize>(g * dim) << 2);
-    const o1 = o0 + (<usize>dim << 2);
-    const r0 = load<f32>(stats + (<usize>(row * heads + kvHead * group + g) << 3), 4);
-    const r1 = two ? load<f32>(stats + (<usize>(row * heads + kvHead * group + g + 1) << 3), 4) : 0;
-    let d = 0;
-    for (; d + 4 <= dim; d += 4) {
-      let a0 = f32x4.splat(0);
-      let a1 = f32x4.splat(0);
-      let at = v0 + (<usize>d << 2);
-      let j: usize = 0;
-      for (; j < <usize>first << 2; j += 4, at += kStride) {
-        const x = round12(v128.load(at));
-        a0 = madd(v128.load_splat<f32>(w0 + j), x, a0);
-        a1 = madd(v128.load_splat<f32>(w1 + j), x, a1);
-      }
-      at = v1 + (<usize>d << 2);
-      for (; j < <usize>keys << 2; j += 4, at += kStride) {
-        const x = round12(v128.load(at));
-        a0 = madd(v128.load_splat<f32>(w0 + j), x, a0);
-        a1 = madd(v128.load_splat<f32>(w1 + j), x, a1);
-      }
-      v128.store(o0 + (<usize>d << 2), f32x4.mul(a0, f32x4.splat(r0)));
-      if (two) v128.store(o1 + (<usize>d << 2), f32x4.mul(a1, f32x4.splat(r1)));
-    }
-    for (; d < dim; d++) {
-      let a0: f32 = 0;
-      let a1: f32 = 0;
-      for (let j = 0; j < keys; j++) {
-        const from = (j < first ? v0 + <usize>j * kStride : v1 + <usize>(j - first) * kStride) + (<usize>d << 2);
-        const x = round12Scalar(load<f32>(from));
-        a0 += load<f32>(w0 + (<usize>j << 2)) * x;
-        a1 += load<f32>(w1 + (<usize>j << 2)) * x;
-      }
-      store<f32>(o0 + (<usize>d << 2), a0 * r0);
-      if (two) store<f32>(o1 + (<usize>d << 2), a1 * r1);
-    }
+  const v0 = v + <usize>at0 * stride + headOffset;
+  const v1 = v + <usize>at1 * stride + headOffset;
+  let g = 0;
+  for (; g + 2 <= group; g += 2) {
+    valuesOfHeads(outRow + (<usize>(g * dim) << 2), stats + (<usize>(head0 + g) << 3), scores + <usize>g * ldBytes, ldBytes, v0, first, v1, keys, stride, dim, true);
+  }
+  if (g < group) {
+    valuesOfHeads(outRow + (<usize>(g * dim) << 2), stats + (<usize>(head0 + g) << 3), scores + <usize>g * ldBytes, ldBytes, v0, first, v1, keys, stride, dim, false);
   }
 }
 
+/** Scores of 8 keys (panel [d][8]) for one head, or two. */
 // @ts-ignore: decorator
 @inline
-function keyRow(k: usize, j: i32, n0: i32, at0: i32, at1: i32, keys: i32, stride: usize, offset: usize): usize {
-  if (j >= keys) return 0;
-  return k + <usize>(j < n0 ? at0 + j : at1 + j - n0) * stride + offset;
+function scoreHeads(to: usize, ldBytes: usize, query: usize, panel: usize, dim: i32, two: bool): void {
+  let s0 = f32x4.splat(0);
+  let s1 = f32x4.splat(0);
+  let s2 = f32x4.splat(0);
+  let s3 = f32x4.splat(0);
+  let q1 = query + (<usize>dim << 2);
+  for (const end = q1; query < end; query += 4, panel += 32) {
+    const k0 = v128.load(panel);
+    const k1 = v128.load(panel, 16);
+    let x = v128.load_splat<f32>(query);
+    s0 = madd(x, k0, s0);
+    s1 = madd(x, k1, s1);
+    if (two) {
+      x = v128.load_splat<f32>(q1);
+      s2 = madd(x, k0, s2);
+      s3 = madd(x, k1, s3);
+      q1 += 4;
+    }
+  }
+  v128.store(to, s0);
+  v128.store(to, s1, 16);
+  if (two) {
+    v128.store(to + ldBytes, s2);
+    v128.store(to + ldBytes, s3, 16);
+  }
+}
+
+/** A row of scores → rounded weights, +0 to the end of its last vector; m and 1/l to `stat`. */
+function weightsOfOne(row: usize, keys: i32, lanes: usize, stat: usize): void {
+  const full = <usize>(keys & ~3) << 2;
+  const tail = keys & 3;
+  const seen = i32x4.gt_s(i32x4.splat(tail), i32x4(0, 1, 2, 3));
+  let m4 = v128.load_splat<f32>(row);
+  let o: usize = 0;
+  for (; o < full; o += 16) m4 = f32x4.pmax(m4, v128.load(row + o));
+  if (tail) m4 = f32x4.pmax(m4, v128.bitselect(v128.load(row + o), m4, seen));
+  m4 = f32x4.pmax(m4, v128.shuffle<i32>(m4, m4, 2, 3, 0, 1));
+  m4 = f32x4.pmax(m4, v128.shuffle<i32>(m4, m4, 1, 0, 3, 2));
+  // Lane l takes keys l, l + 64, …: the first 64 keys store, later ones add.
+  for (o = 0; o < full; o += 16) {
+    const e = exp4(f32x4.sub(v128.load(row + o), m4));
+    v128.store(row + o, round12(e));
+    const lane = lanes + (o & 255);
+    v128.store(lane, o < 256 ? e : f32x4.add(v128.load(lane), e));
+  }
+  if (tail) {
+    const e = v128.and(exp4(f32x4.sub(v128.load(row + o), m4)), seen);
+    v128.store(row + o, round12(e));
+    const lane = lanes + (o & 255);
+    v128.store(lane, o < 256 ? e : f32x4.add(v128.load(lane), e));
+    o += 16;
+  }
+  for (; o < 256; o += 16) v128.store(lanes + o, f32x4.splat(0));
+  store<f32>(stat, f32x4.extract_lane(m4, 0));
+  store<f32>(stat, rcp1(lanesTree(lanes)), 4);
+}
+
+/** One head's output, or two's: (Σ_j e_j v_j) · r, eight dims at a time. */
+// @ts-ignore: decorator
+@inline
+function valuesOfHeads(
+  out: usize, stat: usize, w0: usize, ldBytes: usize, v0: usize, first: i32, v1: usize, keys: i32, stride: usize, dim: i32, two: bool,
+): void {
+  const out1 = out + (<usize>dim << 2);
+  const r0 = v128.load_splat<f32>(stat, 4);
+  const r1 = v128.load_splat<f32>(stat + (two ? 12 : 4));
+  const bytes = <usize>dim << 2;
+  for (let d: usize = 0; d < bytes; d += 32) {
+    // Dims past the last are computed from what lies there and not stored.
+    let a0 = f32x4.splat(0);
+    let a1 = f32x4.splat(0);
+    let b0 = f32x4.splat(0);
+    let b1 = f32x4.splat(0);
+    let w = w0;
+    let at = v0 + d;
+    for (let segment = 0; segment < 2; segment++) {
+      for (const end = w0 + (<usize>(segment == 0 ? first : keys) << 2); w < end; w += 4, at += stride) {
+        const x0 = round12(v128.load(at));
+        const x1 = round12(v128.load(at, 16));
+        let e = v128.load_splat<f32>(w);
+        a0 = madd(e, x0, a0);
+        a1 = madd(e, x1, a1);
+        if (two) {
+          e = v128.load_splat<f32>(w + ldBytes);
+          b0 = madd(e, x0, b0);
+          b1 = madd(e, x1, b1);
+        }
+      }
+      at = v1 + d;
+    }
+    const left = bytes - d;
+    storeDims(out + d, f32x4.mul(a0, r0), f32x4.mul(a1, r0), left);
+    if (two) storeDims(out1 + d, f32x4.mul(b0, r1), f32x4.mul(b1, r1), left);
+  }
+}
+
+/** The first `left` bytes of eight numbers. */
+// @ts-ignore: decorator
+@inline
+function storeDims(at: usize, x0: v128, x1: v128, left: usize): void {
+  if (left >= 32) {
+    v128.store(at, x0);
+    v128.store(at, x1, 16);
+    return;
+  }
+  let x = x0;
+  if (left >= 16) {
+    v128.store(at, x);
+    at += 16;
+    left -= 16;
+    x = x1;
+  }
+  for (; left > 0; left -= 4, at += 4) {
+    v128.store_lane<u32>(at, x, 0);
+    x = v128.shuffle<i32>(x, x, 1, 2, 3, 0);
+  }
 }
 
 function multiplyRow(x: usize, n: i32, s: f32): void {
@@ -359,131 +477,103 @@ export function attention_bwd(
     const length = load<i32>(entry, 4);
     const kStart = load<i32>(entry, 16);
     if (length == 0) continue;
-    const ld = up(length, 64);
-    const ldBytes = <usize>ld << 2;
+    const padded = up(length, 40);
     const dimUp = up(dim, NR);
-    const keyPanels = panelBytes(NR, dim, split) * <usize>(ld / NR);
-    const valuePanels = panelBytes(NR, ld, split) * <usize>(dimUp / NR);
-    const lanes = threadScratch() + (<usize>dim << 5);
-    const spare = lanes + LANES_BYTES;
-    const kAsKeys = spare + 128;
-    const kAsValues = kAsKeys + keyPanels;
-    const vAsKeys = kAsValues + valuePanels;
-    const scaled = vAsKeys + keyPanels;
-    const qLeft = scaled + (<usize>dim << 4);
-    const doLeft = qLeft + panelBytes(MR, dim, split) * <usize>(QB / MR);
-    const qRight = doLeft + panelBytes(MR, dim, split) * <usize>(QB / MR);
-    const doRight = qRight + panelBytes(dimUp, QB, split);
-    const p = doRight + panelBytes(dimUp, QB, split);
-    const ds = p + <usize>QB * ldBytes;
-    const left = ds + <usize>QB * ldBytes;
+    const keyPanels = panelBytes(dimUp, padded, split);
+    const queryPanels = panelBytes(dimUp, QB, split);
+    const scaled = threadScratch();
+    const spare = scaled + (<usize>dimUp << 5);
+    const lanes = spare + SPARE_BYTES;
+    const block = lanes + BLOCK_LANES;
+    const kLeft = block + 256;
+    const vLeft = kLeft + keyPanels;
+    const kRight = vLeft + keyPanels;
+    const qByDim = kRight + keyPanels;
+    const doByDim = qByDim + queryPanels;
+    const qByRow = doByDim + queryPanels;
+    const doByRow = qByRow + queryPanels;
+    const p = doByRow + queryPanels;
+    const ds = p + panelBytes(QB, padded, split);
+    const lo = <usize>padded * ROW;
     const headOffset = <usize>(kvHead * dim) << 2;
-    packKeys(kAsKeys, k + headOffset, kStride, 0, 0, kStart, length, dim, split);
-    packValues(kAsValues, k + headOffset, kStride, 0, 0, kStart, length, dim, split);
-    packKeys(vAsKeys, v + headOffset, kStride, 0, 0, kStart, length, dim, split);
+    packKeys(kLeft, k + headOffset, kStride, 0, 0, kStart, length, dim, split);
+    packKeys(vLeft, v + headOffset, kStride, 0, 0, kStart, length, dim, split);
+    packValues(kRight, k + headOffset, kStride, 0, 0, kStart, length, dim, split);
     const valuePanel = panelBytes(NR, length, split);
+    for (let j = 0; j < length; j++) {
+      const o = <usize>(kStart + j) * kStride + headOffset;
+      memory.fill(dk + o, 0, <usize>dim << 2);
+      memory.fill(dv + o, 0, <usize>dim << 2);
+    }
     for (let g = 0; g < group; g++) {
       const head = kvHead * group + g;
-      const qOffset = <usize>(head * dim) << 2;
+      const offset = <usize>(head * dim) << 2;
       for (let i0 = 0; i0 < length; i0 += QB) {
         const rows = min(QB, length - i0);
+        const seenByFirst = i0 + 1;
         const seenByLast = i0 + rows;
         const row0 = <usize>(qStart + i0);
-        const qRows = q + row0 * qStride + qOffset;
-        const doRows = dout + row0 * qStride + qOffset;
-        packScaled(qLeft, qRows, qStride, rows, dim, scale, scaled, split);
-        packScaled(doLeft, doRows, qStride, rows, dim, 1, scaled, split);
-        product(p, ld, qLeft, kAsKeys, rows, seenByLast, dim, split, spare);
-        product(ds, ld, doLeft, vAsKeys, rows, seenByLast, dim, split, spare);
-        for (let r = 0; r < rows; r++) {
-          const stat = stats + (((row0 + <usize>r) * <usize>heads + <usize>head) << 3);
-          weightsAndSlopes(
-            p + <usize>r * ldBytes, ds + <usize>r * ldBytes, i0 + r + 1, up(seenByLast, 4), load<f32>(stat), load<f32>(stat, 4),
-            rowDot(lanes, dout + (row0 + <usize>r) * qStride + qOffset, out + (row0 + <usize>r) * qStride + qOffset, dim), split,
-          );
+        const doRows = dout + row0 * qStride + offset;
+        scaleRows(scaled, q + row0 * qStride + offset, qStride, rows, dim, scale);
+        packRows(qByDim, scaled, <usize>dim << 2, rows, dim, QB, split);
+        packValues(qByRow, scaled, <usize>dim << 2, 0, 0, 0, rows, dim, split);
+        scaleRows(scaled, doRows, qStride, rows, dim, 1);
+        packRows(doByDim, scaled, <usize>dim << 2, rows, dim, QB, split);
+        packValues(doByRow, scaled, <usize>dim << 2, 0, 0, 0, rows, dim, split);
+        product(p, kLeft, qByDim, seenByLast, dim, split);
+        product(ds, vLeft, doByDim, seenByLast, dim, split);
+        let stat = stats + ((row0 * <usize>heads + <usize>head) << 3);
+        memory.fill(block, 0, 96);
+        for (let r = 0; r < rows; r++, stat += <usize>heads << 3) {
+          const at = block + (<usize>r << 2);
+          store<f32>(at, load<f32>(stat));
+          store<f32>(at, load<f32>(stat, 4), 32);
+          store<f32>(at, rowDot(lanes, doRows + <usize>r * qStride, out + (row0 + <usize>r) * qStride + offset, dim), 64);
         }
-        // dQ: left dS [j][4 rows], right K [j][8 dims]
-        for (let r = 0; r < rows; r += MR) {
-          const n = min(MR, rows - r);
-          if (split) packRows(left, ds + <usize>r * ldBytes, ldBytes, n, seenByLast, MR, split);
-          for (let d = 0; d < dim; d += NR) {
-            const at = dq + (row0 + <usize>r) * qStride + qOffset + (<usize>d << 2);
-            const c = min(NR, dim - d);
-            const panel = kAsValues + valuePanel * <usize>(d / NR);
-            if (!split) tileStridedEdge(at, qStride, ds + <usize>r * ldBytes, ldBytes, 4, panel, seenByLast, false, n, c, spare);
-            else if (n == MR && c == NR) tile(at, qStride, left, panel, seenByLast, false, split);
-            else tileEdge(at, qStride, left, panel, seenByLast, false, split, n, c, spare);
-          }
-          for (let e = 0; e < n; e++) multiplyRow(dq + (row0 + <usize>(r + e)) * qStride + qOffset, dim, scale);
-        }
-        // dK, dV: left dSᵀ, Pᵀ [i][4 keys], right q·scale, dO [i][8 dims]
-        packScaledRight(qRight, qRows, qStride, rows, dim, scale, scaled, split);
-        packScaledRight(doRight, doRows, qStride, rows, dim, 1, scaled, split);
-        const fresh = g == 0;
-        accumulateKeys(dk, kStart, kStride, headOffset, ds, ldBytes, qRight, rows, i0, seenByLast, dim, fresh, left, split, spare);
-        accumulateKeys(dv, kStart, kStride, headOffset, p, ldBytes, doRight, rows, i0, seenByLast, dim, fresh, left, split, spare);
+        weightsAndSlopes(p, ds, seenByFirst, seenByLast, block, lo, split);
+        for (let r: usize = 0; r < 32; r += 4) store<f32>(block + r, scale);
+        weigh(dq + row0 * qStride + offset, qStride, ds, lo, kRight, valuePanel, rows, seenByFirst, dim, block, 4, split, spare);
+        accumulateKeys(dk, kStart, kStride, headOffset, ds, lo, qByRow, rows, seenByLast, dim, split, spare);
+        accumulateKeys(dv, kStart, kStride, headOffset, p, lo, doByRow, rows, seenByLast, dim, split, spare);
       }
     }
   }
 }
 
-/** rows of x, times s, as right panels [row][8 dims]; `spare` holds a row. */
-function packScaledRight(dst: usize, x: usize, stride: usize, rows: i32, dim: i32, s: f32, spare: usize, split: bool): void {
-  const bytes = <usize>dim << 2;
-  const panel = panelBytes(NR, rows, split);
-  for (let r = 0; r < rows; r++) {
-    const from = x + <usize>r * stride;
-    const s4 = f32x4.splat(s);
-    let d: usize = 0;
-    for (; d + 16 <= bytes; d += 16) v128.store(spare + d, f32x4.mul(flush(v128.load(from + d), TINY), s4));
-    for (; d < bytes; d += 4) store<f32>(spare + d, flushScalar(load<f32>(from + d), TINY) * s);
-    for (let c = 0; c < dim; c += NR) {
-      packCols(dst + panel * <usize>(c / NR) + panelBytes(NR, r, split), spare + (<usize>c << 2), 0, min(NR, dim - c), 1, NR, split);
-    }
-  }
-}
-
-/** dst[j] += Σ_i s[i, j] · right[i] for keys j < seen; the first block that reaches a key (of the first head) overwrites. */
+/** dst[j] += Σ_i s[j, i] · right[i] for keys j < seen. */
 function accumulateKeys(
-  dst: usize, kStart: i32, kStride: usize, headOffset: usize, s: usize, ldBytes: usize, right: usize,
-  rows: i32, i0: i32, seen: i32, dim: i32, fresh: bool, left: usize, split: bool, spare: usize,
+  dst: usize, kStart: i32, kStride: usize, headOffset: usize, s: usize, lo: usize, right: usize,
+  rows: i32, seen: i32, dim: i32, split: bool, spare: usize,
 ): void {
   const panel = panelBytes(NR, rows, split);
-  for (let j = 0; j < seen; j += MR) {
-    const n = min(MR, seen - j);
-    if (split) packCols(left, s + (<usize>j << 2), ldBytes, n, rows, MR, split);
-    // Blocks begin at multiples of 32 and key tiles at multiples of 4: a tile is either all new or all begun.
-    const loadC = !(fresh && j >= i0);
-    for (let d = 0; d < dim; d += NR) {
-      const at = dst + <usize>(kStart + j) * kStride + headOffset + (<usize>d << 2);
-      const c = min(NR, dim - d);
-      const b = right + panel * <usize>(d / NR);
-      if (!split) tileStridedEdge(at, kStride, s + (<usize>j << 2), 4, ldBytes, b, rows, loadC, n, c, spare);
-      else if (n == MR && c == NR) tile(at, kStride, left, b, rows, loadC, split);
-      else tileEdge(at, kStride, left, b, rows, loadC, split, n, c, spare);
+  const height = tileRows(ROWS_OF_8, split);
+  for (let j = 0; j < seen; j += height) {
+    const at = dst + <usize>(kStart + j) * kStride + headOffset;
+    let b = right;
+    for (let d = 0; d < dim; d += NR, b += panel) {
+      tileEdge(
+        ROWS_OF_8, at + (<usize>d << 2), kStride, s + <usize>j * ROW, lo, b, rows, true, split, min(height, seen - j), min(NR, dim - d), spare,
+      );
     }
   }
 }
 
-function roundRow(row: usize, n: i32): void {
-  for (let j: usize = 0; j < <usize>n << 2; j += 16) v128.store(row + j, round12(v128.load(row + j)));
-}
-
-/** Scores → p in place; dP → dS in place; both +0 past `seen`. */
-function weightsAndSlopes(p: usize, ds: usize, seen: i32, padded: i32, m: f32, inverse: f32, dot: f32, split: bool): void {
-  exponentials(p, seen, padded, m);
-  const r4 = f32x4.splat(inverse);
-  const d4 = f32x4.splat(dot);
-  for (let j = 0; j < padded; j += 4) {
-    const o = <usize>j << 2;
-    const w = f32x4.mul(flush(v128.load(p + o), TINY), r4);
-    const slope = flush(f32x4.sub(v128.load(ds + o), d4), TINY);
-    const d = f32x4.mul(flush(w, TINY), slope);
-    // Precision 12 rounds here, once for the three products; precision 24 when packing.
-    v128.store(p + o, split ? w : round12(w));
-    v128.store(ds + o, split ? d : round12(d));
+/** Scores → p in place; dP → dS in place; both rounded, and +0 where a query does not see the key. `block`: m, 1/l, D of 8 queries. */
+function weightsAndSlopes(p: usize, ds: usize, seenByFirst: i32, seenByLast: i32, block: usize, lo: usize, split: bool): void {
+  for (let half: usize = 0; half < 32; half += 16) {
+    const m = v128.load(block + half);
+    const inverse = v128.load(block + half, 32);
+    const dot = v128.load(block + half, 64);
+    for (let j = 0; j < seenByLast; j++) {
+      const o = <usize>j * ROW + half;
+      let e = exp4(f32x4.sub(v128.load(p + o), m));
+      if (j >= seenByFirst) e = v128.and(e, seeing(<i32>(half >> 2), j - seenByFirst + 1));
+      const w = f32x4.mul(flush(e, TINY), inverse);
+      const slope = flush(f32x4.sub(v128.load(ds + o), dot), TINY);
+      putWeight(p + o, w, lo, split);
+      putWeight(ds + o, f32x4.mul(flush(w, TINY), slope), lo, split);
+    }
   }
-  memory.fill(ds + (<usize>seen << 2), 0, <usize>(padded - seen) << 2);
 }
 
 /** Σ64 a·b over n elements. */

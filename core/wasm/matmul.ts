@@ -7,13 +7,13 @@
  * Blocks over k go through C in f32, which is the accumulator itself, so blocking changes no bit.
  */
 import { packCols, packRows } from "./pack";
-import { MR, NR, panelBytes, tile, tileEdge } from "./tile";
+import { NR, PANEL, panelBytes, tileEdge, tileRows } from "./tile";
 import { barrier, shareEnd, sharedScratch, shareStart, threadCount, threadScratch } from "./parallel";
 
 /** Inner elements a block: a right panel of 256 × 8 is 8 kB (16 kB split) and stays in the first-level cache. */
 export const KC: i32 = 256;
 /** Rows a block: the packed left block is 1 MB (2 MB split). */
-export const MC: i32 = 1024;
+export const MC: i32 = 1020;
 
 export function matmul(
   c: usize, a: usize, b: usize, bias: usize,
@@ -23,6 +23,8 @@ export function matmul(
   const shared = sharedScratch();
   const own = threadScratch();
   const rowBytes = <usize>ldc << 2;
+  const mr = tileRows(PANEL, split);
+  const lo = <usize>mr << 2;
   if (mode == 2 || (mode == 0 && k == 0)) {
     const end = shareEnd(m, 1);
     for (let i = shareStart(m, 1); i < end; i++) {
@@ -37,17 +39,18 @@ export function matmul(
   for (let k0 = 0; k0 < k; k0 += KC) {
     const kc = min(KC, k - k0);
     const loadC = mode != 0 || k0 > 0;
-    const aPanel = panelBytes(MR, kc, split);
+    const aPanel = panelBytes(mr, kc, split);
     for (let m0 = 0; m0 < m; m0 += MC) {
       const mc = min(MC, m - m0);
-      const rowsOfTiles = (mc + MR - 1) / MR;
+      const rowsOfTiles = (mc + mr - 1) / mr;
+      if (k0 > 0 || m0 > 0) barrier();
       const packEnd = shareEnd(rowsOfTiles, 1);
       for (let t = shareStart(rowsOfTiles, 1); t < packEnd; t++) {
-        const i = m0 + t * MR;
+        const i = m0 + t * mr;
         const dst = shared + <usize>t * aPanel;
-        const rows = min(MR, m - i);
-        if (aK == 1) packRows(dst, a + (<usize>(i * aRow + k0) << 2), <usize>aRow << 2, rows, kc, MR, split);
-        else packCols(dst, a + (<usize>(k0 * aK + i) << 2), <usize>aK << 2, rows, kc, MR, split);
+        const rows = min(mr, m - i);
+        if (aK == 1) packRows(dst, a + (<usize>(i * aRow + k0) << 2), <usize>aRow << 2, rows, kc, mr, split);
+        else packCols(dst, a + (<usize>(k0 * aK + i) << 2), <usize>aK << 2, rows, kc, mr, split);
       }
       barrier();
       const colStart = byColumn ? shareStart(columns, 1) : 0;
@@ -61,17 +64,14 @@ export function matmul(
           if (bK == 1) packRows(own, b + (<usize>(col * bCol + k0) << 2), <usize>bCol << 2, cols, kc, NR, split);
           else packCols(own, b + (<usize>(k0 * bK + col) << 2), <usize>bK << 2, cols, kc, NR, split);
           const spare = own + panelBytes(NR, kc, split);
-          let at = c + <usize>(m0 + tileStart * MR) * rowBytes + (<usize>col << 2);
-          for (let t = tileStart; t < tileEnd; t++) {
-            const rows = min(MR, mc - t * MR);
-            const panel = shared + <usize>t * aPanel;
-            if (rows == MR && cols == NR) tile(at, rowBytes, panel, own, kc, loadC, split);
-            else tileEdge(at, rowBytes, panel, own, kc, loadC, split, rows, cols, spare);
-            at += <usize>MR * rowBytes;
+          let at = c + <usize>(m0 + tileStart * mr) * rowBytes + (<usize>col << 2);
+          let panel = shared + <usize>tileStart * aPanel;
+          for (let t = tileStart; t < tileEnd; t++, panel += aPanel) {
+            tileEdge(PANEL, at, rowBytes, panel, lo, own, kc, loadC, split, min(mr, mc - t * mr), cols, spare);
+            at += <usize>mr * rowBytes;
           }
         }
       }
-      barrier();
     }
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Packing: the only place where matmul operands are rounded. A panel holds P rows (P = 4 for left operands, 8 for right
- * ones) as [k][P]; with precision 24 as [k][hi P | lo P], hi = round12(x), lo = round12(x − hi), both exact products.
+ * Packing: the only place where matmul operands are rounded. A panel holds P rows as [k][P]: P = 8 for right operands, 5
+ * for left ones (4 with precision 24); with precision 24 as [k][hi P | lo P], hi = round12(x), lo = round12(x − hi), both
+ * exact products.
  */
 import { round12, round12Scalar } from "./simd";
 
@@ -20,19 +21,17 @@ function putScalar(at: usize, x: f32, lo: usize, split: bool): void {
   if (split) store<f32>(at + lo, round12Scalar(x - hi));
 }
 
-/**
- * Four rows given by address (0 = absent, packed as zeros), k contiguous, into columns at `dst`.
- * `step` = bytes from one k to the next in the panel; `lo` = bytes from a hi to its lo.
- */
-export function packFourRows(dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, step: usize, lo: usize, split: bool): void {
-  const zero = f32x4.splat(0);
-  let i = 0;
-  for (; i + 4 <= k; i += 4) {
-    const off = <usize>i << 2;
-    const r0 = p0 ? v128.load(p0 + off) : zero;
-    const r1 = p1 ? v128.load(p1 + off) : zero;
-    const r2 = p2 ? v128.load(p2 + off) : zero;
-    const r3 = p3 ? v128.load(p3 + off) : zero;
+/** Four rows given by address, k contiguous, into columns at `dst`. `step` = bytes from one k to the next in the panel. */
+// @ts-ignore: decorator
+@inline
+function transposeFour(dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, step: usize, lo: usize, split: bool): void {
+  const end = <usize>(k & ~3) << 2;
+  let off: usize = 0;
+  for (; off < end; off += 16) {
+    const r0 = v128.load(p0 + off);
+    const r1 = v128.load(p1 + off);
+    const r2 = v128.load(p2 + off);
+    const r3 = v128.load(p3 + off);
     const a = v128.shuffle<i32>(r0, r1, 0, 4, 1, 5);
     const b = v128.shuffle<i32>(r2, r3, 0, 4, 1, 5);
     const c = v128.shuffle<i32>(r0, r1, 2, 6, 3, 7);
@@ -46,29 +45,54 @@ export function packFourRows(dst: usize, p0: usize, p1: usize, p2: usize, p3: us
     put(dst, v128.shuffle<i64>(c, d, 1, 3), lo, split);
     dst += step;
   }
-  for (; i < k; i++, dst += step) {
-    const off = <usize>i << 2;
-    putScalar(dst, p0 ? load<f32>(p0 + off) : 0, lo, split);
-    putScalar(dst + 4, p1 ? load<f32>(p1 + off) : 0, lo, split);
-    putScalar(dst + 8, p2 ? load<f32>(p2 + off) : 0, lo, split);
-    putScalar(dst + 12, p3 ? load<f32>(p3 + off) : 0, lo, split);
+  for (const last = <usize>k << 2; off < last; off += 4, dst += step) {
+    putScalar(dst, load<f32>(p0 + off), lo, split);
+    putScalar(dst + 4, load<f32>(p1 + off), lo, split);
+    putScalar(dst + 8, load<f32>(p2 + off), lo, split);
+    putScalar(dst + 12, load<f32>(p3 + off), lo, split);
   }
 }
 
-/** A panel of `width` (4 or 8) rows of which `rows` exist, row r at src + r·rowStride bytes, k contiguous. */
+/** transposeFour for each precision, so that neither asks in its loop. */
+export function packFourRows(dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, step: usize, lo: usize, split: bool): void {
+  if (split) transposeFour(dst, p0, p1, p2, p3, k, step, lo, true);
+  else transposeFour(dst, p0, p1, p2, p3, k, step, lo, false);
+}
+
+/** One row, k contiguous, into a column at `dst`. */
+function packOneRow(dst: usize, src: usize, k: i32, step: usize, lo: usize, split: bool): void {
+  const end = src + (<usize>k << 2);
+  if (!split) {
+    for (const full = src + (<usize>(k & ~3) << 2); src < full; src += 16) {
+      const v = round12(v128.load(src));
+      v128.store_lane<u32>(dst, v, 0);
+      dst += step;
+      v128.store_lane<u32>(dst, v, 1);
+      dst += step;
+      v128.store_lane<u32>(dst, v, 2);
+      dst += step;
+      v128.store_lane<u32>(dst, v, 3);
+      dst += step;
+    }
+  }
+  for (; src < end; src += 4, dst += step) putScalar(dst, load<f32>(src), lo, split);
+}
+
+/** A panel of `width` rows of which `rows` exist (the others are zeros), row r at src + r·rowStride bytes, k contiguous. */
 export function packRows(dst: usize, src: usize, rowStride: usize, rows: i32, k: i32, width: i32, split: bool): void {
   const lo = <usize>width << 2;
   const step = split ? lo << 1 : lo;
-  for (let g = 0; g < width; g += 4) {
-    const p = src + <usize>g * rowStride;
-    packFourRows(
-      dst + (<usize>g << 2),
-      g < rows ? p : 0,
-      g + 1 < rows ? p + rowStride : 0,
-      g + 2 < rows ? p + 2 * rowStride : 0,
-      g + 3 < rows ? p + 3 * rowStride : 0,
-      k, step, lo, split,
-    );
+  if (rows < width) memory.fill(dst, 0, step * <usize>k);
+  for (let r = 0; r < rows; ) {
+    const p = src + <usize>r * rowStride;
+    const to = dst + (<usize>r << 2);
+    if (rows - r >= 4) {
+      packFourRows(to, p, p + rowStride, p + 2 * rowStride, p + 3 * rowStride, k, step, lo, split);
+      r += 4;
+    } else {
+      packOneRow(to, p, k, step, lo, split);
+      r++;
+    }
   }
 }
 
@@ -76,14 +100,24 @@ export function packRows(dst: usize, src: usize, rowStride: usize, rows: i32, k:
 export function packCols(dst: usize, src: usize, kStride: usize, cols: i32, k: i32, width: i32, split: bool): void {
   const lo = <usize>width << 2;
   const step = split ? lo << 1 : lo;
-  if (cols >= width) {
-    for (let i = 0; i < k; i++, dst += step, src += kStride) {
-      put(dst, v128.load(src), lo, split);
-      if (width == 8) put(dst + 16, v128.load(src + 16), lo, split);
+  if (cols == width && !split) {
+    if (width == 8) {
+      for (let i = 0; i < k; i++, dst += 32, src += kStride) {
+        v128.store(dst, round12(v128.load(src)));
+        v128.store(dst, round12(v128.load(src, 16)), 16);
+      }
+    } else if (width == 5) {
+      for (let i = 0; i < k; i++, dst += 20, src += kStride) {
+        v128.store(dst, round12(v128.load(src)));
+        v128.store_lane<u32>(dst, round12(v128.load_splat<u32>(src, 16)), 0, 16);
+      }
     }
     return;
   }
+  const vectors = cols & ~3;
   for (let i = 0; i < k; i++, dst += step, src += kStride) {
-    for (let c = 0; c < width; c++) putScalar(dst + (<usize>c << 2), c < cols ? load<f32>(src + (<usize>c << 2)) : 0, lo, split);
+    let c = 0;
+    for (; c < vectors; c += 4) put(dst + (<usize>c << 2), v128.load(src + (<usize>c << 2)), lo, split);
+    for (; c < width; c++) putScalar(dst + (<usize>c << 2), c < cols ? load<f32>(src + (<usize>c << 2)) : 0, lo, split);
   }
 }

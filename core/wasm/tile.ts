@@ -1,161 +1,96 @@
 /**
- * The micro-kernel all matrix products share: a tile of 4 × 8 outputs, each one accumulator, k ascending (rule 2).
- * With precision 24 each k adds hi·hi, hi·lo, lo·hi in this order (left operand first).
+ * The micro-kernels all matrix products share: a tile of outputs, each one accumulator, k ascending (rule 2). With
+ * precision 24 each k adds hi·hi, hi·lo, lo·hi in this order (left operand first).
+ *
+ * 5 × 8 outputs, their two right vectors, a left element and a product fill the fifteen registers that V8 gives out. One
+ * k a turn: unrolled bodies are reordered by V8's scheduler until they spill (measured: 5 × 8 at one k a turn 36 GFLOP/s,
+ * two k 32, 4 × 8 at two k 27, 6 × 8 26; with relaxed madd 49, 30, 37, 50).
  */
 import { madd } from "./simd";
 
-export const MR: i32 = 4;
+/** Rows of a tile with precision 12. */
+export const MR: i32 = 5;
+/** Rows of a tile with precision 24, and of one whose left operand lies by queries. */
+export const MR4: i32 = 4;
 export const NR: i32 = 8;
+/** Bytes of scratch for a tile at an edge. */
+export const SPARE_BYTES: usize = 192;
 
-// @ts-ignore: decorator
-@inline
-function splat(at: usize): v128 {
-  return v128.load_splat<f32>(at);
-}
+/** How a tile's left operand lies. */
+/** [k][5], rounded. */
+export const PANEL: i32 = 0;
+/** [k][8], rounded; the tile's four rows begin at `a`. */
+export const BY_QUERY: i32 = 1;
+/** Rows of 8 k, rounded: [5][8]. */
+export const ROWS_OF_8: i32 = 2;
 
-/** c[4 × 8] (row stride ldc bytes) = init + a·b; init is c itself when `load` is set, else 0. a: [k][4], b: [k][8]. */
-export function tile12(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool): void {
-  let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128;
+/** c[5 × 8] (row stride ldc bytes) = init + a·b; init is c itself when `loadC` is set, else 0. a: [k][5], b: [k][8]. */
+export function tilePanel(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool): void {
+  let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128, c40: v128, c41: v128;
   const r1 = c + ldc;
   const r2 = r1 + ldc;
   const r3 = r2 + ldc;
+  const r4 = r3 + ldc;
   if (loadC) {
     c00 = v128.load(c); c01 = v128.load(c, 16);
     c10 = v128.load(r1); c11 = v128.load(r1, 16);
     c20 = v128.load(r2); c21 = v128.load(r2, 16);
     c30 = v128.load(r3); c31 = v128.load(r3, 16);
+    c40 = v128.load(r4); c41 = v128.load(r4, 16);
   } else {
-    c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = f32x4.splat(0);
+    c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = c40 = c41 = f32x4.splat(0);
   }
-  const end = a + (<usize>k << 4);
-  const pairs = a + (<usize>(k & ~1) << 4);
-  while (a < pairs) {
-    let b0 = v128.load(b);
-    let b1 = v128.load(b, 16);
-    let s = splat(a);
-    c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
-    s = splat(a + 4);
-    c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
-    s = splat(a + 8);
-    c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
-    s = splat(a + 12);
-    c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
-    b0 = v128.load(b, 32);
-    b1 = v128.load(b, 48);
-    s = splat(a + 16);
-    c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
-    s = splat(a + 20);
-    c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
-    s = splat(a + 24);
-    c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
-    s = splat(a + 28);
-    c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
-    a += 32;
-    b += 64;
-  }
-  if (a < end) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    let s = splat(a);
-    c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
-    s = splat(a + 4);
-    c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
-    s = splat(a + 8);
-    c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
-    s = splat(a + 12);
-    c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
-  }
-  v128.store(c, c00); v128.store(c, c01, 16);
-  v128.store(r1, c10); v128.store(r1, c11, 16);
-  v128.store(r2, c20); v128.store(r2, c21, 16);
-  v128.store(r3, c30); v128.store(r3, c31, 16);
-}
-
-/** The same with both operands split: a: [k][hi 4 | lo 4], b: [k][hi 8 | lo 8]. */
-export function tile24(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool): void {
-  let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128;
-  const r1 = c + ldc;
-  const r2 = r1 + ldc;
-  const r3 = r2 + ldc;
-  if (loadC) {
-    c00 = v128.load(c); c01 = v128.load(c, 16);
-    c10 = v128.load(r1); c11 = v128.load(r1, 16);
-    c20 = v128.load(r2); c21 = v128.load(r2, 16);
-    c30 = v128.load(r3); c31 = v128.load(r3, 16);
-  } else {
-    c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = f32x4.splat(0);
-  }
-  const end = a + (<usize>k << 5);
-  while (a < end) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    const l0 = v128.load(b, 32);
-    const l1 = v128.load(b, 48);
-    let s = splat(a);
-    c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
-    c00 = madd(s, l0, c00); c01 = madd(s, l1, c01);
-    s = splat(a + 16);
-    c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
-    s = splat(a + 4);
-    c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
-    c10 = madd(s, l0, c10); c11 = madd(s, l1, c11);
-    s = splat(a + 20);
-    c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
-    s = splat(a + 8);
-    c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
-    c20 = madd(s, l0, c20); c21 = madd(s, l1, c21);
-    s = splat(a + 24);
-    c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
-    s = splat(a + 12);
-    c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
-    c30 = madd(s, l0, c30); c31 = madd(s, l1, c31);
-    s = splat(a + 28);
-    c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
-    a += 32;
-    b += 64;
-  }
-  v128.store(c, c00); v128.store(c, c01, 16);
-  v128.store(r1, c10); v128.store(r1, c11, 16);
-  v128.store(r2, c20); v128.store(r2, c21, 16);
-  v128.store(r3, c30); v128.store(r3, c31, 16);
-}
-
-/**
- * tile12 with a left operand that lies unpacked, rounded already: element (row r, inner k) at a + r·rowStep + k·kStep
- * bytes. Attention's weights are used from where they were computed, both as they lie and transposed.
- */
-export function tileStrided(c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, b: usize, k: i32, loadC: bool): void {
-  let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128;
-  const r1 = c + ldc;
-  const r2 = r1 + ldc;
-  const r3 = r2 + ldc;
-  if (loadC) {
-    c00 = v128.load(c); c01 = v128.load(c, 16);
-    c10 = v128.load(r1); c11 = v128.load(r1, 16);
-    c20 = v128.load(r2); c21 = v128.load(r2, 16);
-    c30 = v128.load(r3); c31 = v128.load(r3, 16);
-  } else {
-    c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = f32x4.splat(0);
-  }
-  let a1 = a + rowStep;
-  let a2 = a1 + rowStep;
-  let a3 = a2 + rowStep;
   const end = b + (<usize>k << 5);
   while (b < end) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
-    let s = splat(a);
+    let s = v128.load_splat<f32>(a);
     c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
-    s = splat(a1);
+    s = v128.load_splat<f32>(a, 4);
     c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
-    s = splat(a2);
+    s = v128.load_splat<f32>(a, 8);
     c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
-    s = splat(a3);
+    s = v128.load_splat<f32>(a, 12);
     c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
-    a += kStep;
-    a1 += kStep;
-    a2 += kStep;
-    a3 += kStep;
+    s = v128.load_splat<f32>(a, 16);
+    c40 = madd(s, b0, c40); c41 = madd(s, b1, c41);
+    a += 20;
+    b += 32;
+  }
+  v128.store(c, c00); v128.store(c, c01, 16);
+  v128.store(r1, c10); v128.store(r1, c11, 16);
+  v128.store(r2, c20); v128.store(r2, c21, 16);
+  v128.store(r3, c30); v128.store(r3, c31, 16);
+  v128.store(r4, c40); v128.store(r4, c41, 16);
+}
+
+/** c[4 × 8] = init + a·b for a that lies [k][8]: four of the eight columns of attention's transposed weights. */
+export function tileByQuery(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool): void {
+  let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128;
+  const r1 = c + ldc;
+  const r2 = r1 + ldc;
+  const r3 = r2 + ldc;
+  if (loadC) {
+    c00 = v128.load(c); c01 = v128.load(c, 16);
+    c10 = v128.load(r1); c11 = v128.load(r1, 16);
+    c20 = v128.load(r2); c21 = v128.load(r2, 16);
+    c30 = v128.load(r3); c31 = v128.load(r3, 16);
+  } else {
+    c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = f32x4.splat(0);
+  }
+  const end = b + (<usize>k << 5);
+  while (b < end) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    let s = v128.load_splat<f32>(a);
+    c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
+    s = v128.load_splat<f32>(a, 4);
+    c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
+    s = v128.load_splat<f32>(a, 8);
+    c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
+    s = v128.load_splat<f32>(a, 12);
+    c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
+    a += 32;
     b += 32;
   }
   v128.store(c, c00); v128.store(c, c01, 16);
@@ -164,20 +99,130 @@ export function tileStrided(c: usize, ldc: usize, a: usize, rowStep: usize, kSte
   v128.store(r3, c30); v128.store(r3, c31, 16);
 }
 
-/** tileStrided at an edge: only rows × cols of the tile exist in c; `spare` is 128 bytes of scratch. */
-export function tileStridedEdge(
-  c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, b: usize, k: i32, loadC: bool, rows: i32, cols: i32, spare: usize,
-): void {
-  if (rows == MR && cols == NR) {
-    tileStrided(c, ldc, a, rowStep, kStep, b, k, loadC);
-    return;
-  }
+/** c[5 × 8] = init + a·b for a that lies in rows of 8 k: attention's transposed weights, queries as the inner index. */
+export function tileRowsOf8(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool): void {
+  let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128, c40: v128, c41: v128;
+  const r1 = c + ldc;
+  const r2 = r1 + ldc;
+  const r3 = r2 + ldc;
+  const r4 = r3 + ldc;
   if (loadC) {
-    memory.fill(spare, 0, 128);
-    for (let r = 0; r < rows; r++) memory.copy(spare + (<usize>r << 5), c + <usize>r * ldc, <usize>cols << 2);
+    c00 = v128.load(c); c01 = v128.load(c, 16);
+    c10 = v128.load(r1); c11 = v128.load(r1, 16);
+    c20 = v128.load(r2); c21 = v128.load(r2, 16);
+    c30 = v128.load(r3); c31 = v128.load(r3, 16);
+    c40 = v128.load(r4); c41 = v128.load(r4, 16);
+  } else {
+    c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = c40 = c41 = f32x4.splat(0);
   }
-  tileStrided(spare, 32, a, rowStep, kStep, b, k, loadC);
-  for (let r = 0; r < rows; r++) memory.copy(c + <usize>r * ldc, spare + (<usize>r << 5), <usize>cols << 2);
+  const end = b + (<usize>k << 5);
+  while (b < end) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    let s = v128.load_splat<f32>(a);
+    c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
+    s = v128.load_splat<f32>(a, 32);
+    c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
+    s = v128.load_splat<f32>(a, 64);
+    c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
+    s = v128.load_splat<f32>(a, 96);
+    c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
+    s = v128.load_splat<f32>(a, 128);
+    c40 = madd(s, b0, c40); c41 = madd(s, b1, c41);
+    a += 4;
+    b += 32;
+  }
+  v128.store(c, c00); v128.store(c, c01, 16);
+  v128.store(r1, c10); v128.store(r1, c11, 16);
+  v128.store(r2, c20); v128.store(r2, c21, 16);
+  v128.store(r3, c30); v128.store(r3, c31, 16);
+  v128.store(r4, c40); v128.store(r4, c41, 16);
+}
+
+/**
+ * c[4 × 8] = init + a·b with precision 24: element (row r, inner k) of a at r·rowStep + k·kStep, its low half `lo` bytes
+ * on; b: [k][hi 8 | lo 8]. `swapped`: b is the left operand of the product that is meant, so that its low half comes first.
+ */
+// @ts-ignore: decorator
+@inline
+function body24(c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, lo: usize, b: usize, k: i32, loadC: bool, swapped: bool): void {
+  let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128;
+  const r1 = c + ldc;
+  const r2 = r1 + ldc;
+  const r3 = r2 + ldc;
+  if (loadC) {
+    c00 = v128.load(c); c01 = v128.load(c, 16);
+    c10 = v128.load(r1); c11 = v128.load(r1, 16);
+    c20 = v128.load(r2); c21 = v128.load(r2, 16);
+    c30 = v128.load(r3); c31 = v128.load(r3, 16);
+  } else {
+    c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = f32x4.splat(0);
+  }
+  const end = b + (<usize>k << 6);
+  while (b < end) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const l0 = v128.load(b, 32);
+    const l1 = v128.load(b, 48);
+    let at = a;
+    let t: v128;
+    let s = v128.load_splat<f32>(at);
+    c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
+    if (!swapped) { c00 = madd(s, l0, c00); c01 = madd(s, l1, c01); }
+    t = v128.load_splat<f32>(at + lo);
+    c00 = madd(t, b0, c00); c01 = madd(t, b1, c01);
+    if (swapped) { c00 = madd(s, l0, c00); c01 = madd(s, l1, c01); }
+    at += rowStep;
+    s = v128.load_splat<f32>(at);
+    c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
+    if (!swapped) { c10 = madd(s, l0, c10); c11 = madd(s, l1, c11); }
+    t = v128.load_splat<f32>(at + lo);
+    c10 = madd(t, b0, c10); c11 = madd(t, b1, c11);
+    if (swapped) { c10 = madd(s, l0, c10); c11 = madd(s, l1, c11); }
+    at += rowStep;
+    s = v128.load_splat<f32>(at);
+    c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
+    if (!swapped) { c20 = madd(s, l0, c20); c21 = madd(s, l1, c21); }
+    t = v128.load_splat<f32>(at + lo);
+    c20 = madd(t, b0, c20); c21 = madd(t, b1, c21);
+    if (swapped) { c20 = madd(s, l0, c20); c21 = madd(s, l1, c21); }
+    at += rowStep;
+    s = v128.load_splat<f32>(at);
+    c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
+    if (!swapped) { c30 = madd(s, l0, c30); c31 = madd(s, l1, c31); }
+    t = v128.load_splat<f32>(at + lo);
+    c30 = madd(t, b0, c30); c31 = madd(t, b1, c31);
+    if (swapped) { c30 = madd(s, l0, c30); c31 = madd(s, l1, c31); }
+    a += kStep;
+    b += 64;
+  }
+  v128.store(c, c00); v128.store(c, c01, 16);
+  v128.store(r1, c10); v128.store(r1, c11, 16);
+  v128.store(r2, c20); v128.store(r2, c21, 16);
+  v128.store(r3, c30); v128.store(r3, c31, 16);
+}
+
+export function tile24(c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, lo: usize, b: usize, k: i32, loadC: bool): void {
+  body24(c, ldc, a, rowStep, kStep, lo, b, k, loadC, false);
+}
+
+function tile24Swapped(c: usize, ldc: usize, a: usize, lo: usize, b: usize, k: i32): void {
+  body24(c, ldc, a, 4, 32, lo, b, k, false, true);
+}
+
+/** c[rows × 8] = (right panel · left panel)ᵀ: a whole tile of a product whose left operand lies in `b`. */
+// @ts-ignore: decorator
+@inline
+export function tileTransposed(c: usize, ldc: usize, a: usize, lo: usize, b: usize, k: i32, split: bool): void {
+  if (split) tile24Swapped(c, ldc, a, lo, b, k);
+  else tilePanel(c, ldc, a, b, k, false);
+}
+
+/** Rows of a tile whose left operand lies so. */
+// @ts-ignore: decorator
+@inline
+export function tileRows(kind: i32, split: bool): i32 {
+  return split || kind == BY_QUERY ? MR4 : MR;
 }
 
 /** Bytes of a packed panel of `width` rows and k inner elements. */
@@ -187,19 +232,39 @@ export function panelBytes(width: i32, k: i32, split: bool): usize {
   return <usize>(width * k) << (split ? 3 : 2);
 }
 
+/** A whole tile; `kind` is a literal. With precision 24, `lo` = bytes from a high half of a to its low one. */
 // @ts-ignore: decorator
 @inline
-export function tile(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool, split: bool): void {
-  if (split) tile24(c, ldc, a, b, k, loadC);
-  else tile12(c, ldc, a, b, k, loadC);
+export function tile(kind: i32, c: usize, ldc: usize, a: usize, lo: usize, b: usize, k: i32, loadC: bool, split: bool): void {
+  if (split) {
+    const rowStep: usize = kind == ROWS_OF_8 ? 32 : 4;
+    const kStep: usize = kind == PANEL ? 32 : kind == BY_QUERY ? 32 : 4;
+    tile24(c, ldc, a, rowStep, kStep, lo, b, k, loadC);
+  } else if (kind == PANEL) tilePanel(c, ldc, a, b, k, loadC);
+  else if (kind == BY_QUERY) tileByQuery(c, ldc, a, b, k, loadC);
+  else tileRowsOf8(c, ldc, a, b, k, loadC);
 }
 
-/** A tile at an edge: only rows × cols of it exist in c; `spare` is 128 bytes of scratch. */
-export function tileEdge(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool, split: bool, rows: i32, cols: i32, spare: usize): void {
-  if (loadC) {
-    memory.fill(spare, 0, 128);
-    for (let r = 0; r < rows; r++) memory.copy(spare + (<usize>r << 5), c + <usize>r * ldc, <usize>cols << 2);
+/** A tile of which only rows × cols exist in c; `spare` is SPARE_BYTES of scratch. */
+// @ts-ignore: decorator
+@inline
+export function tileEdge(
+  kind: i32, c: usize, ldc: usize, a: usize, lo: usize, b: usize, k: i32, loadC: bool, split: bool, rows: i32, cols: i32, spare: usize,
+): void {
+  if (rows == tileRows(kind, split) && cols == NR) {
+    tile(kind, c, ldc, a, lo, b, k, loadC, split);
+    return;
   }
-  tile(spare, 32, a, b, k, loadC, split);
-  for (let r = 0; r < rows; r++) memory.copy(c + <usize>r * ldc, spare + (<usize>r << 5), <usize>cols << 2);
+  if (loadC) copyTile(spare, 32, c, ldc, rows, cols);
+  tile(kind, spare, 32, a, lo, b, k, loadC, split);
+  copyTile(c, ldc, spare, 32, rows, cols);
+}
+
+function copyTile(to: usize, toStep: usize, from: usize, fromStep: usize, rows: i32, cols: i32): void {
+  const bytes = <usize>cols << 2;
+  for (let r = 0; r < rows; r++, to += toStep, from += fromStep) {
+    let i: usize = 0;
+    for (; i + 16 <= bytes; i += 16) v128.store(to + i, v128.load(from + i));
+    for (; i < bytes; i += 4) store<u32>(to + i, load<u32>(from + i));
+  }
 }
