@@ -85,8 +85,11 @@ async function optionConfig(recipe) {
   return null;
 }
 
-/** The task of a system that trains from data sets alone. */
-const dataTask = ({ trains }) => (trains?.data && trains.refuse ? { task: { data: "examples.jsonl" } } : {});
+/** What a configuration of a system has to say beside its name: a data set where it trains from nothing else, a teacher. */
+const givenTo = ({ trains }) => ({
+  ...(trains?.data && trains.refuse && { task: { data: "examples.jsonl" } }),
+  ...(trains?.teacher && { reference: "./teacher" }),
+});
 
 /** { state: "runs" | "partly", trains: whether `cohort train` takes it, how: a phrase }, from the recipe alone. */
 function standing(recipe, config) {
@@ -98,7 +101,9 @@ function standing(recipe, config) {
   if (without) return { state: "partly", trains: false, how: `replay only: ${without}` };
   if (!config) return { state: "partly", trains: false, how: "replay only: an option that no system has a place for" };
   if (recipe.option) return { state: "runs", trains: true, how: "an option of any system that trains from rollouts" };
-  const how = ["trains from rollouts", from].filter(Boolean).join(", or ");
+  const how = [`trains from rollouts${recipe.trains?.teacher ? " and a teacher" : ""}`, from]
+    .filter(Boolean)
+    .join(", or ");
   if (!recipe.sampler) return { state: "runs", trains: true, how };
   const missing = "what its sampler decides is computed and reported, but prompts and rollouts are drawn evenly";
   return { state: "partly", trains: true, how: `${how}; ${missing}` };
@@ -294,7 +299,7 @@ async function generate() {
   const recipes = [];
   for (const id of idsIn("core/recipes")) {
     const recipe = await core.loadRecipe(id);
-    const config = recipe.option ? await optionConfig(recipe) : { recipe: id, ...dataTask(recipe) };
+    const config = recipe.option ? await optionConfig(recipe) : { recipe: id, ...givenTo(recipe) };
     recipes.push({ recipe, config, standing: standing(recipe, config) });
   }
   const pages = new Map();

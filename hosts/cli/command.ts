@@ -13,7 +13,7 @@ export interface RecipeInfo extends ReportRecipe {
   readonly paper?: { readonly title: string; readonly arxiv?: string; readonly source?: string };
   readonly stage?: string | readonly string[];
   readonly option?: boolean;
-  readonly trains?: { readonly refuse?: string; readonly data?: DataKind };
+  readonly trains?: { readonly refuse?: string; readonly data?: DataKind; readonly teacher?: true };
   readonly params?: Readonly<
     Record<
       string,

@@ -105,6 +105,7 @@ function details(recipe: RecipeInfo, width: number): string {
     const rest = alone || GRPO_SLOTS.every((slot) => slots.includes(slot)) ? "" : "; the rest is plain GRPO's";
     parts.push("", wrap(`fills ${slots.join(", ")}${rest}`, width, "  "));
   }
+  if (recipe.trains?.teacher) parts.push('  learns from a teacher: "reference" names its directory');
   if (recipe.trains?.data) parts.push(`  trains from data sets of ${dataKinds[recipe.trains.data]}`);
   if (recipe.trains?.refuse) parts.push(wrap(`does not train from rollouts: ${recipe.trains.refuse}`, width, "  "));
   const params = Object.entries(recipe.params ?? {});
