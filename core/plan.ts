@@ -1,6 +1,6 @@
 /**
- * @file How a kernel call is laid out on a GPU: passes, workgroups, scratch, constants. A function of the arguments
- * alone, never of the adapter; no choice made here changes a bit.
+ * @file How a kernel call is laid out on a GPU: passes, workgroups, scratch, constants, which text. A function of the
+ * arguments and of whether there is hardware behind the adapter; no choice made here changes a bit.
  */
 import type { KernelName } from "./kernels.ts";
 
@@ -13,6 +13,8 @@ export interface Pass {
 }
 
 export interface Plan {
+  /** The text is shaders/software/<file>.wgsl. */
+  software?: boolean;
   /** Constants of the module: each set of values is compiled once. */
   constants: Readonly<Record<string, number | boolean>>;
   /** Words of buffers that live for this call alone. */
@@ -71,8 +73,18 @@ function attentionConstants({ dim, precision }: Readonly<Record<string, number>>
   };
 }
 
-/** How `name` runs with these arguments; no passes where there is nothing to do. */
-export function planOf(name: KernelName, labels: readonly string[], { words, dims }: Call): Plan {
+/** Groups of four rows that an invocation of shaders/software/matmul.wgsl makes: as many as C fills, in two workgroups. */
+function softwareRows(m: number, n: number): number {
+  let rows = m > 8 ? 4 : m > 4 ? 2 : 1;
+  while (rows > 1 && up(m, 16 * rows) * up(n, 64) < 2) rows /= 2;
+  return rows;
+}
+
+/**
+ * How `name` runs with these arguments; no passes where there is nothing to do.
+ * @param software the adapter is a program: another layout pays there than on a GPU
+ */
+export function planOf(name: KernelName, labels: readonly string[], { words, dims }: Call, software = false): Plan {
   const one = (workgroups: number, constants: Plan["constants"] = {}): Plan => ({
     constants,
     scratch: {},
@@ -81,6 +93,11 @@ export function planOf(name: KernelName, labels: readonly string[], { words, dim
   if (name in elements) return one(up(elements[name as keyof typeof elements](dims), 64));
   if (name === "matmul") {
     const split = dims.precision === 24;
+    if (software) {
+      const rows = softwareRows(dims.m, dims.n);
+      const workgroups = up(dims.m, 16 * rows) * up(dims.n, 64);
+      return { ...one(workgroups, { SPLIT: split, ROWS: rows }), software };
+    }
     // Where a larger tile would leave most of itself empty, or few workgroups, the smaller one.
     const large = dims.m > 32 && dims.n > 32 && up(dims.m, 64) * up(dims.n, 64) >= 16;
     const width = large ? 16 : 8;

@@ -1,12 +1,12 @@
 /**
  * @file A kernel's row of the table (core/kernels.ts) → its WGSL module: the binding prologue is made from the row, the
- * text comes from shaders/<file>.wgsl. Nothing is bound by hand.
+ * text comes from shaders/<file>.wgsl, or from shaders/software where the plan says so. Nothing is bound by hand.
  *
  * A shader file begins with what all its kernels use; `//# uses a b` on its first line names files whose beginnings it
  * needs; `//# kernel name` begins the text of one kernel. Constants that depend on arguments stand before all of it.
  */
 import { CohortError } from "./errors.ts";
-import { fastShaders, shaders } from "./generated/shaders.ts";
+import { fastShaders, shaders, softwareShaders } from "./generated/shaders.ts";
 import { type KernelName, kernels } from "./kernels.ts";
 import type { Plan } from "./plan.ts";
 
@@ -40,7 +40,8 @@ function variant(file: string, fast: Fast | null): string {
 function source(file: string): Source {
   let found = parsed.get(file);
   if (found) return found;
-  const text = file.startsWith("fast/") ? fastShaders[file.slice(5)] : shaders[file];
+  const [folder, own] = file.includes("/") ? file.split("/") : ["", file];
+  const text = { "": shaders, fast: fastShaders, software: softwareShaders }[folder]?.[own];
   if (text === undefined) {
     throw new CohortError("device", `shader: there is no shaders/${file}.wgsl`, "run node hosts/build.mjs wasm");
   }
@@ -101,11 +102,12 @@ export function prologue(name: KernelName, scratch: readonly string[] = []): str
 /** The whole module of a kernel. */
 export function shaderModule(
   name: KernelName,
-  plan: Pick<Plan, "constants" | "scratch">,
+  plan: Pick<Plan, "constants" | "scratch" | "software">,
   fast: Fast | null = null,
 ): string {
   const { file } = kernels[name];
-  const own = source(variant(file, fast)).kernels.get(name) ?? source(file).kernels.get(name);
+  const from = plan.software ? `software/${file}` : variant(file, fast);
+  const own = source(from).kernels.get(name) ?? source(file).kernels.get(name);
   if (own === undefined) {
     throw new CohortError("device", `shader: shaders/${file}.wgsl has no kernel ${name}`, "write it");
   }

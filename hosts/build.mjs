@@ -67,7 +67,10 @@ const shadersOf = (folder) =>
   );
 const table = (name, folder) =>
   `export const ${name}: Readonly<Record<string, string>> = ${JSON.stringify(shadersOf(folder), null, 1)};\n`;
-write("core/generated/shaders.ts", table("shaders", "shaders") + table("fastShaders", "shaders/fast"));
+write(
+  "core/generated/shaders.ts",
+  table("shaders", "shaders") + table("fastShaders", "shaders/fast") + table("softwareShaders", "shaders/software"),
+);
 const golden = existsSync("test/golden/conformance.json") ? readFileSync("test/golden/conformance.json", "utf8") : "{}";
 write("core/generated/golden.ts", `export const golden: Readonly<Record<string, string>> = ${golden.trim()};\n`);
 
@@ -96,6 +99,25 @@ kernelNames.forEach((name, id) => {
 });
 dispatch += "    default:\n      unreachable();\n  }\n  return 0;\n}\n";
 write("core/wasm/generated/dispatch.ts", dispatch);
+
+// The sandbox of code rewards: a worker's whole script as text, as hosts start it from a text or a Blob.
+const guest = buildSync({
+  entryPoints: ["hosts/rewards/sandbox-guest.ts"],
+  bundle: true,
+  minify: true,
+  write: false,
+  format: "iife",
+  globalName: "cohortSandbox",
+  platform: "browser",
+  target: "es2022",
+  loader: { ".wasm": "binary" },
+  define: { "import.meta.url": '"file:///sandbox"' },
+  logLevel: "warning",
+}).outputFiles[0].text;
+write(
+  "core/generated/sandbox.ts",
+  `/** QuickJS and hosts/rewards/sandbox-guest.ts as one script */\nexport default ${JSON.stringify(guest)};\n`,
+);
 
 const ascMain = join(dirname(require.resolve("assemblyscript/package.json")), "bin/asc.js");
 const modules = [
@@ -188,6 +210,7 @@ if (process.argv[2] === "browser") {
 
 rmSync("dist", { recursive: true, force: true });
 const entryPoints = { index: "core/index.ts", node: "hosts/node.ts", deno: "hosts/deno.ts", cli: "hosts/cli.ts" };
+Object.assign(entryPoints, { log: "hosts/log/index.ts" });
 for (const id of recipes) entryPoints[`recipes/${id}`] = `core/recipes/${id}.ts`;
 for (const key of Object.keys(entryPoints)) if (!existsSync(entryPoints[key])) delete entryPoints[key];
 if (Object.keys(entryPoints).length > 0) {

@@ -47,6 +47,8 @@ export interface GpuOptions {
   name?: string;
   /** Kernels with tolerances in place of bits (shaders/fast); what the device's features allow of them. */
   fast?: boolean;
+  /** Layouts for an adapter that is a program (bits are the same); default: what the device says of its adapter. */
+  software?: boolean;
   /** Bytes that are bound at once, if fewer than the device allows: larger buffers are worked on in windows of it. */
   maxBinding?: number;
   /** Changes a kernel's WGSL before it is compiled: tests break shaders with it. */
@@ -83,6 +85,7 @@ export class GpuDevice implements Device {
   readonly gpu: GPUDevice;
   readonly #edit: GpuOptions["edit"];
   readonly #fast: Fast | null;
+  readonly #software: boolean;
   readonly #kernels = new Map<string, Compiled>();
   readonly #groups = new Map<string, GPUBindGroup>();
   readonly #idle = new Map<number, Block[]>();
@@ -114,6 +117,7 @@ export class GpuDevice implements Device {
     this.#fast = options.fast
       ? { subgroups: gpu.features.has("subgroups"), half: gpu.features.has("shader-f16") }
       : null;
+    this.#software = options.software ?? gpu.adapterInfo?.isFallbackAdapter ?? false;
     this.#slot = Math.max(256, gpu.limits.minUniformBufferOffsetAlignment) / 4;
     const { maxStorageBufferBindingSize, minStorageBufferOffsetAlignment } = gpu.limits;
     this.#binding = {
@@ -244,7 +248,7 @@ export class GpuDevice implements Device {
       bound[label] = { block: blocks[label], ...windows[label] };
       words[label] = windows[label].words;
     }
-    const plan = planOf(name, labels, { words, dims });
+    const plan = planOf(name, labels, { words, dims }, this.#software);
     if (plan.passes.length === 0) return;
     // Only forward products have both operands contiguous along k; f16 would lose gradients.
     const forward = dims.aK === 1 && dims.bK === 1;
@@ -401,7 +405,7 @@ export class GpuDevice implements Device {
   }
 
   #compile(name: KernelName, labels: readonly string[], plan: Plan, fast: Fast | null): Compiled {
-    const key = `${name} ${JSON.stringify(plan.constants)} ${fast?.half}`;
+    const key = `${name} ${JSON.stringify(plan.constants)} ${plan.software} ${fast?.half}`;
     const found = this.#kernels.get(key);
     if (found) return found;
     const { gpu } = this;

@@ -3,13 +3,18 @@ import { describe, expect, test } from "vitest";
 import type { WgslReflect } from "wgsl_reflect";
 // @ts-expect-error: the package has types for its main entry alone, which Node cannot load.
 import * as wgsl from "wgsl_reflect/wgsl_reflect.module.js";
-import { shaders } from "../core/generated/shaders.ts";
+import { shaders, softwareShaders } from "../core/generated/shaders.ts";
 import { type KernelName, kernelNames, kernels } from "../core/kernels.ts";
 import { planOf } from "../core/plan.ts";
 import { shaderKernels, shaderModule } from "../core/shader.ts";
 
 /** Without comments. */
-const code = Object.fromEntries(Object.entries(shaders).map(([file, text]) => [file, text.replace(/\/\/.*$/gm, "")]));
+const code = Object.fromEntries(
+  [
+    ...Object.entries(shaders),
+    ...Object.entries(softwareShaders).map(([file, text]) => [`software/${file}`, text] as const),
+  ].map(([file, text]) => [file, text.replace(/\/\/.*$/gm, "")]),
+);
 
 describe("shaders", () => {
   test("hold a twin of every kernel of the table, in the file of the same name", () => {
@@ -43,13 +48,19 @@ describe("shaders", () => {
   });
 
   const sizes: Record<string, number> = { precision: 24, dim: 80, heads: 4, kvHeads: 2 };
-  test.each(kernelNames)("%s is bound as the table says", (name: KernelName) => {
+  const texts = kernelNames.flatMap((name) =>
+    kernels[name].file in softwareShaders
+      ? [[name, ""] as const, [name, " (software)"] as const]
+      : [[name, ""] as const],
+  );
+  test.each(texts)("%s%s is bound as the table says", (name: KernelName, layout: string) => {
     const { buffers, dims, scalars = [] } = kernels[name];
     const labels = Object.keys(buffers);
-    const plan = planOf(name, labels, {
+    const call = {
       words: Object.fromEntries(labels.map((label) => [label, 4096])),
       dims: Object.fromEntries(dims.map((d) => [d, sizes[d] ?? 4])),
-    });
+    };
+    const plan = planOf(name, labels, call, layout !== "");
     const reflect: WgslReflect = new wgsl.WgslReflect(shaderModule(name, plan));
     const params = reflect.structs.find((s) => s.name === "Params")!;
     expect(params.members.map((m) => m.name.replace(/_$/, ""))).toEqual(["zeros", ...dims, ...scalars, "first"]);
