@@ -104,7 +104,7 @@ function standing(recipe, config) {
   const how = [`trains from rollouts${recipe.trains?.teacher ? " and a teacher" : ""}`, from]
     .filter(Boolean)
     .join(", or ");
-  if (!recipe.sampler) return { state: "runs", trains: true, how };
+  if (!recipe.sampler || recipe.trains?.draws) return { state: "runs", trains: true, how };
   const missing = "what its sampler decides is computed and reported, but prompts and rollouts are drawn evenly";
   return { state: "partly", trains: true, how: `${how}; ${missing}` };
 }
