@@ -9,10 +9,26 @@ import { isActive, type Phase, run, showLast } from "./run.ts";
 import { runPanel } from "./run-panel.ts";
 import { runsView } from "./runs.ts";
 import { settingsCard } from "./settings-card.ts";
+import { defaultsOf, setup } from "./setup.ts";
 import { taskCard } from "./task-card.ts";
 
 // The look of the reports is the page's; what only the page has stands in page.css, after it.
 document.head.prepend(h("style", {}, STYLE));
+
+// A phone shows the first steps and the run; the rest is one tap away and says what it holds.
+const narrow = matchMedia("(max-width: 900px)");
+const cardOf = (id: string) => byId(id).closest("details")!;
+if (narrow.matches) for (const id of ["recipe", "settings"]) cardOf(id).open = false;
+setup.watch((s) => {
+  const own = s.task === "own";
+  byId("brief-model").textContent = s.model === "new" ? `new, ${s.size}` : s.model;
+  byId("brief-task").textContent = own ? "my own prompts" : s.task;
+  byId("brief-reward").textContent = own ? "my function" : "the task's own";
+  byId("brief-recipe").textContent = s.recipe;
+  const key = (name: string) => s.keys[name] ?? defaultsOf(s)[name];
+  byId("brief-settings").textContent =
+    `${key("steps")} steps of ${key("promptsPerStep")} × ${key("rolloutsPerPrompt")} completions`;
+});
 
 modelCard();
 taskCard();
@@ -42,6 +58,7 @@ view();
 
 let before: Phase = "none";
 run.watch(({ phase }) => {
+  if (narrow.matches && isActive(phase) && !isActive(before)) byId("h-run").scrollIntoView();
   // What a run leaves behind changes when it ends.
   if (isActive(before) && !isActive(phase)) view();
   before = phase;

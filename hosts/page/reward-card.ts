@@ -5,8 +5,10 @@ import { loadTask } from "../../core/tasks/index.ts";
 import { byId, field, fill, h, messageLine, said } from "./dom.ts";
 import { makeEditor } from "./editor.ts";
 import { exclusively, openEngine } from "./engine.ts";
+import { models } from "./models.ts";
 import { Rewards, syntaxFault } from "./reward.ts";
-import { configOf, exampleReward, modelFolder, rowsOf, setup, taskOf } from "./setup.ts";
+import { isActive, run } from "./run.ts";
+import { configOf, exampleReward, modelFolder, rowsOf, type Setup, setup, taskOf } from "./setup.ts";
 
 /** Rewards to begin with. */
 const examples: Readonly<Record<string, string>> = {
@@ -42,6 +44,8 @@ interface Shown {
 }
 
 const SAMPLES = 6;
+/** Parameters of a model whose samples are drawn unasked. */
+const SMALL = 2e6;
 const PAUSE = 250;
 
 export function rewardCard(): void {
@@ -72,7 +76,23 @@ export function rewardCard(): void {
     oninput: () => later(),
   });
   const draw = h("button", { type: "button", id: "draw", onclick: () => drawSamples() }, "Draw samples from the model");
-  const own = h("div", {}, h("div", { class: "row" }, field("Examples", example)), editorPlace, message.element);
+  const passAt = h("input", {
+    type: "text",
+    id: "pass-at",
+    inputmode: "decimal",
+    autocomplete: "off",
+    onchange: () => {
+      const value = Number(passAt.value);
+      if (passAt.value.trim() !== "" && Number.isFinite(value)) setup.set({ passAt: value });
+    },
+  });
+  const own = h(
+    "div",
+    {},
+    h("div", { class: "row" }, field("Examples", example), field("Right from a reward of", passAt)),
+    editorPlace,
+    message.element,
+  );
   const builtIn = h("p", { class: "soft" });
   fill(
     byId("reward"),
@@ -245,18 +265,28 @@ export function rewardCard(): void {
   }
 
   let before = "";
-  setup.watch((s) => {
+  let drawnModel = "";
+  const show = (s: Setup) => {
     const isOwn = s.task === "own";
     own.hidden = !isOwn;
     builtIn.hidden = isOwn;
     builtIn.textContent = "The task brings its own reward: 1 where the answer is exactly right, else 0.";
     draw.hidden = !isOwn || s.model === "new";
     attempt.closest<HTMLElement>(".field")!.hidden = !isOwn;
+    if (document.activeElement !== passAt) passAt.value = String(s.passAt);
     if (editor.text !== s.reward) editor.text = s.reward;
+    // Small models answer at once: their samples need no button.
+    const stored = models.value.list.find(({ name }) => name === s.model);
+    if (isOwn && stored && stored.parameters < SMALL && drawnModel !== s.model && !isActive(run.value.phase)) {
+      drawnModel = s.model;
+      void drawSamples();
+    }
     const now = JSON.stringify([s.task, s.hardness, s.prompts, s.reward, s.model]);
     if (now !== before) later();
     before = now;
-  });
+  };
+  setup.watch(show);
+  models.watch(() => show(setup.value));
 }
 
 const textOf = (row: Row) => (typeof row.prompt === "string" ? row.prompt : JSON.stringify(row.prompt));

@@ -68,7 +68,7 @@ export function runPanel(): void {
     if (drawn?.metrics === metrics && drawn.evaluations === evaluations) return;
     drawn = { metrics, evaluations };
     // The text is escaped where it is made.
-    const all = runPlots(metrics, evaluations);
+    const all = runPlots(metrics, evaluations).filter(({ points }) => points.length > 0);
     const first = FIRST.flatMap((name) => all.find(({ title }) => title.startsWith(name)) ?? []);
     plots.innerHTML = first.map(plotFigure).join("");
     more.innerHTML = all

@@ -127,7 +127,12 @@ async function train(config: TrainConfig, own: OwnTask | null): Promise<void> {
   const rewards = own && (await Rewards.load(own.reward));
   try {
     const task: AppTask | undefined = own
-      ? { name: "prompts", prompts: rowsOf(own.prompts), rewards: rewards!.functions }
+      ? {
+          name: "prompts",
+          prompts: rowsOf(own.prompts),
+          rewards: rewards!.functions,
+          ...(isFileTask(config.task) && { passAt: config.task.passAt }),
+        }
       : undefined;
     const { backend, precision } = config;
     const engine = await openEngine({ backend, precision });

@@ -101,7 +101,10 @@ export function settingsCard(): void {
     const wrong = obstacle();
     message.say(wrong, "error");
     derived.hidden = wrong !== "";
-    if (wrong) return;
+    if (wrong) {
+      byId("settings").closest("details")!.open = true;
+      return;
+    }
     const config = configOf(s);
     const { trajectoriesPerStep, optimizerSteps } = describeConfig(config);
     derived.textContent = `A step: ${config.promptsPerStep} prompts × ${config.rolloutsPerPrompt} rollouts = ${trajectoriesPerStep} completions; ${optimizerSteps} optimiser steps in all.`;

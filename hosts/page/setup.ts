@@ -16,6 +16,8 @@ export interface Setup {
   hardness: number | null;
   prompts: string;
   reward: string;
+  /** reward from which a completion counts as right in pass@k */
+  passAt: number;
   recipe: string;
   /** recipe → the parameters that were changed */
   params: Record<string, Record<string, unknown>>;
@@ -65,6 +67,7 @@ const initial: Setup = {
   hardness: null,
   prompts: examplePrompts,
   reward: exampleReward,
+  passAt: 0.6,
   recipe: "grpo",
   params: {},
   keys: {},
@@ -179,7 +182,7 @@ export function configOf(s: Setup, recipe = s.recipe): TrainConfig {
     {
       model:
         s.model === "new" ? { config: sizes[s.size], tokenizer: own ? "byte" : "character" } : modelFolder(s.model),
-      task: own ? { prompts: "prompts.jsonl", reward: "prompts.mjs" } : taskOf(s),
+      task: own ? { prompts: "prompts.jsonl", reward: "prompts.mjs", passAt: s.passAt } : taskOf(s),
       recipe,
       params: s.params[recipe] ?? {},
       ...defaultsOf(s),
