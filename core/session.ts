@@ -120,9 +120,14 @@ export class Session {
   }
 
   /** The score head's number at the last id of each sequence. */
-  async rewards(sequences: readonly Sequence[], options: { microBatches?: number } = {}): Promise<Float32Array> {
+  rewards(sequences: readonly Sequence[], options: { microBatches?: number } = {}): Promise<Float32Array> {
+    return this.values(throughLast(sequences), options);
+  }
+
+  /** The score head's number before each scored id of the sequences: at the ids that a scored one follows. */
+  async values(sequences: readonly Sequence[], options: { microBatches?: number } = {}): Promise<Float32Array> {
     const parts: Float32Array[] = [];
-    for (const packed of this.#pieces(throughLast(sequences), options.microBatches ?? 1)) {
+    for (const packed of this.#pieces(sequences, options.microBatches ?? 1)) {
       parts.push(await this.model.readout(packed));
     }
     return Float32Array.from(parts.flatMap((part) => [...part]));
@@ -132,23 +137,32 @@ export class Session {
    * Adds the gradient of Σ dreward·reward over the sequences; micro-batches change no bit of it.
    * @returns the rewards that the forward pass gave
    */
-  async forwardBackwardRewards(
+  forwardBackwardRewards(
     sequences: readonly Sequence[],
     dreward: ArrayLike<number>,
     options: { microBatches?: number } = {},
   ): Promise<Float32Array> {
-    const derivative = Float32Array.from(dreward);
-    const packs = this.#pieces(throughLast(sequences), options.microBatches ?? 1);
+    return this.forwardBackwardValues(throughLast(sequences), dreward, options);
+  }
+
+  /** Likewise of Σ dvalue·value over the scored ids. */
+  async forwardBackwardValues(
+    sequences: readonly Sequence[],
+    dvalue: ArrayLike<number>,
+    options: { microBatches?: number } = {},
+  ): Promise<Float32Array> {
+    const derivative = Float32Array.from(dvalue);
+    const packs = this.#pieces(sequences, options.microBatches ?? 1);
     this.model.beginStep(packs);
-    const rewards = new Float32Array(derivative.length);
+    const values = new Float32Array(derivative.length);
     let at = 0;
     for (const packed of packs) {
       const to = at + packed.rows.length;
-      rewards.set(await this.model.readout(packed, derivative.subarray(at, to)), at);
+      values.set(await this.model.readout(packed, derivative.subarray(at, to)), at);
       at = to;
     }
     this.model.endStep();
-    return rewards;
+    return values;
   }
 
   /**

@@ -74,6 +74,7 @@ async function loop(
         recipeState: trainer.state ?? null,
         ...trainer.save(),
       });
+      await trainer.saveFiles(storage, dir);
     });
   const evaluateAt = async (when: "before" | "after" | number) => {
     if (config.evalPrompts === 0) return null;
@@ -105,7 +106,7 @@ async function loop(
     trainer.cursor = state.cursor as number;
     trainer.tokens = state.tokens as number;
     trainer.state = (state.recipeState as State | null) ?? undefined;
-    trainer.restore(state);
+    await trainer.restore(state, storage, run.resumed.dir);
     const line = (await run.evaluations()).find((e) => e.when === "before");
     if (line) {
       const { step: _step, when: _when, ...result } = line;

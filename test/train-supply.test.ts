@@ -31,6 +31,7 @@ describe("a stopped run goes on bit for bit", () => {
     ["knapsack-rl", { recipe: "knapsack-rl" }],
     ["a-star-po", { recipe: "a-star-po" }],
     ["dcpo", { recipe: "dcpo" }],
+    ["ppo-gae", { recipe: "grpo", options: ["ppo-gae"] }],
     ["vade", { recipe: "grpo", options: ["vade"] }],
     ["mmr1-vas", { recipe: "grpo", options: ["mmr1-vas"] }],
     ["cures", { recipe: "grpo", options: ["cures"] }],
@@ -137,6 +138,22 @@ test("a prompt whose rollouts all fail is learned from its demonstration", async
   it.close();
 });
 
+test("a critic's values move to the returns, with the recipe's own loss or by themselves", async () => {
+  const sure: TaskSource = { ...coin, rewards: [{ name: "correct", weight: 1, fn: () => 1 }] };
+  for (const options of [["ppo-gae"], ["ppo-gae", "ppo-value-loss"]]) {
+    const it = await trainer({ recipe: "grpo", options, learningRate: 0.05 }, sure);
+    const sequences = [{ ids: [0, 1, 2, 3], from: 1 }];
+    const distance = async () => {
+      const values = await it.critic!.values(sequences, { microBatches: 1 });
+      return values.reduce((sum, v) => sum + Math.abs(1 - v), 0) / values.length;
+    };
+    expect(await distance()).toBe(1);
+    for (let step = 0; step < 8; step++) await it.trainStep();
+    expect(await distance()).toBeLessThan(0.5);
+    it.close();
+  }
+});
+
 describe("what is missing is named before the run starts", () => {
   const bare: TaskSource = { ...coin, supervised: undefined };
   const refusals: [string, object, TaskSource, RegExp][] = [
@@ -175,6 +192,7 @@ describe("second looks at a rollout", () => {
     state: {},
     reference: it.policyReference,
     pool: null,
+    critic: null,
     step: 0,
     microBatches: 1,
   });

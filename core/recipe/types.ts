@@ -67,7 +67,10 @@ export type SupplyName =
   | "segment-belief"
   | "outcome"
   | "logp-at-temperature"
-  | "collision";
+  | "collision"
+  | "value"
+  | "value-now"
+  | "outcome-return";
 
 /** What a filter keeps, as 1s and 0s. */
 export interface Kept {

@@ -16,7 +16,7 @@ mask.`,
     gamma: number(1, "discount of a token", { min: 0, max: 1 }),
     lam: number(1, "trace decay: 0 one step, 1 Monte Carlo", { min: 0, max: 1 }),
   },
-  trains: { refuse: "needs a value head: supply the field value, one estimate a token" },
+  trains: { supply: { value: "value" } },
   option: true,
   advantage: (c, p) => {
     const value = c.value.mul(c.mask);
@@ -24,6 +24,7 @@ mask.`,
     const delta = tokenReward(c).mul(c.mask).add(next).sub(value);
     const advantage = delta.recur(c.trajectory, "backward", p.gamma * p.lam);
     c.output("return", advantage.add(value));
+    c.carry("return", advantage.add(value));
     return advantage;
   },
 });

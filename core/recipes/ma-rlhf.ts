@@ -88,7 +88,7 @@ those as boundaries_given).`,
   },
   fields: { ppl_ref: "token", value_new: "token", boundaries_given: "raw" },
   differentiate: ["value_new"],
-  trains: { refuse: "needs a critic: supply value and value_new over tokens" },
+  trains: { supply: { value: "value", value_new: "value-now" } },
   advantage: (c, p) => {
     const { starts, reward, value, advantage, returns } = estimate(c, p);
     c.output("boundaries", starts);

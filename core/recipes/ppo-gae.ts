@@ -16,10 +16,12 @@ the recursion takes the value and advantage of the next trained token. Whitened 
     gamma: number(1, "discount of a token", { min: 0, max: 1 }),
     lam: number(1, "trace decay: 0 one step, 1 Monte Carlo", { min: 0, max: 1 }),
   },
+  trains: { supply: { value: "value" } },
   option: true,
   advantage: (c, p) => {
     const { advantage, returns } = gae(c, tokenReward(c), c.value, p.gamma, p.lam);
     c.output("return", returns);
+    c.carry("return", returns);
     return whiten(c, advantage);
   },
 });

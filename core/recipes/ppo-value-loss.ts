@@ -16,8 +16,9 @@ prediction clipped around the old one. Differentiated by value; 0 through an act
     clip: number(0.5, "largest move of the prediction", { min: 0 }),
     agg: choice("token-mean", AGGREGATIONS, "how token losses become one number"),
   },
-  trains: { refuse: "needs a value head: supply the field value, one estimate a token" },
-  loss: (c, p) => {
+  trains: { supply: { value: "value", value_old: "value", return: "outcome-return" } },
+  option: true,
+  aux: (c, p) => {
     const old = c.field("value_old");
     const clipped = c.value.clamp(old.sub(p.clip), old.add(p.clip));
     const error = c.value.sub(c.field("return")).square();

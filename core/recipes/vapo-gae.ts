@@ -20,13 +20,15 @@ last trained token; masked tokens are stepped over; not whitened.`,
     lam_policy: optional(null, "trace decay of the policy where alpha is 0; null: lam", { min: 0, max: 1 }),
     alpha: number(0.05, "growth of the decay with the length; 0: none", { min: 0 }),
   },
-  trains: { refuse: "needs a value head: supply the field value, one estimate a token" },
+  trains: { supply: { value: "value" } },
   option: true,
   advantage: (c, p) => {
     const reward = onLastToken(c, c.reward);
     const grown = c.trained.mul(p.alpha).max(1);
     const lambda = p.alpha > 0 ? c.number(1).sub(c.number(1).div(grown)) : (p.lam_policy ?? p.lam);
-    c.output("return", gae(c, reward, c.value, p.gamma, p.lam_value).returns);
+    const { returns } = gae(c, reward, c.value, p.gamma, p.lam_value);
+    c.output("return", returns);
+    c.carry("return", returns);
     return gae(c, reward, c.value, p.gamma, lambda).advantage;
   },
 });

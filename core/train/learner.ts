@@ -7,6 +7,7 @@ import type { Batch } from "../batch.ts";
 import { describeConfig, type TrainConfig } from "../config.ts";
 import { CohortError } from "../errors.ts";
 import type { EvalResult } from "../evaluate.ts";
+import type { Storage } from "../host.ts";
 import type { StepMetrics } from "../log.ts";
 import type { Sequence } from "../model/pack.ts";
 import type { Scores } from "../model/transformer.ts";
@@ -70,13 +71,16 @@ export abstract class Learner {
     return this.policyReference.settle(dir);
   }
 
-  /** What a checkpoint holds beside weights, moments, counters and the recipe's state; plain JSON. */
+  /** What a checkpoint holds beside weights, moments, counters and the recipe's state: plain JSON. */
   save(): Record<string, unknown> {
     return {};
   }
 
-  /** Back to what `save` gave. */
-  restore(_state: Record<string, unknown>): void {}
+  /** Files of its own, put beside the model's. */
+  async saveFiles(_storage: Storage, _dir: string): Promise<void> {}
+
+  /** Back to what `save` and `saveFiles` gave. */
+  async restore(_state: Record<string, unknown>, _storage: Storage, _dir: string): Promise<void> {}
 
   /** One step; `lines` are for samples.jsonl. */
   abstract trainStep(): Promise<{ metrics: StepMetrics; lines: SampleLine[] }>;
@@ -91,16 +95,18 @@ export abstract class Learner {
    * One optimiser step on a prepared batch: loss and derivative from what the policy says now, backward, AdamW.
    * @param now scores of the sequences under the weights as they are
    * @param whose what messages call these scores
+   * @param options.current further fields as they are now
    */
   protected async optimizerStep(
     batch: Batch,
     sequences: readonly Sequence[],
     now: Scores,
     whose: string,
-    options: { microBatches: number; temperature: number },
+    options: { microBatches: number; temperature: number; current?: Record<string, Float32Array> },
   ): Promise<Stepped & { trained: Scores }> {
     const { session, recipe, params } = this;
-    const result = objective(recipe, params, batch, { logp: now.logp, entropy: now.entropy }, { state: this.state });
+    const policy = { logp: now.logp, entropy: now.entropy };
+    const result = objective(recipe, params, batch, policy, { state: this.state, replace: options.current });
     this.state = result.state;
     const trained = await session.forwardBackward(
       sequences,

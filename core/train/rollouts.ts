@@ -5,18 +5,30 @@ import { recipeOf } from "../composition.ts";
 import { describeConfig, type TrainConfig } from "../config.ts";
 import { CohortError } from "../errors.ts";
 import { type EvalResult, type EvalSample, type PromptOutcome, summarize } from "../evaluate.ts";
+import type { Storage } from "../host.ts";
 import { lengthMetrics, rewardMetrics, type StepMetrics, samplingMetrics, stepMetrics } from "../log.ts";
 import { addLora, type LoadedModel } from "../model/load.ts";
 import { memoryEstimate } from "../model/memory.ts";
 import type { Sequence } from "../model/pack.ts";
 import type { Transformer } from "../model/transformer.ts";
-import { loadRecipe, needs, objective, type Params, plan, prepare, type Recipe, resolveParams } from "../recipe.ts";
+import {
+  loadRecipe,
+  needs,
+  type Objective,
+  objective,
+  type Params,
+  plan,
+  prepare,
+  type Recipe,
+  resolveParams,
+} from "../recipe.ts";
 import { dryRun, runRewards } from "../rewards/index.ts";
 import { exp } from "../rl/scalar.ts";
 import { Stream, streams } from "../rng.ts";
 import type { SampleLine } from "../run.ts";
 import { Session } from "../session.ts";
 import type { TaskSource } from "../tasks/index.ts";
+import { Critic } from "./critic.ts";
 import { Learner, type LearnerParts } from "./learner.ts";
 import { openModel, promptIds, promptText, type Runtime } from "./model.ts";
 import { numbers, PromptPool } from "./pool.ts";
@@ -139,6 +151,9 @@ export class Trainer extends Learner {
   /** The prompts that the run comes back to; null: ever new ones. */
   readonly pool: PromptPool | null;
   readonly #keeps: ReadonlySet<string | undefined>;
+  /** Fields that follow the critic; null: there is none. */
+  readonly #critical: readonly string[] | null;
+  #critic: Critic | null = null;
 
   private constructor(given: LearnerParts & { task: TaskSource }) {
     super(given);
@@ -149,6 +164,8 @@ export class Trainer extends Learner {
     const { tokenizer } = session.loaded;
     this.pool = pooled ? PromptPool.of(task, config, (row) => promptIds(tokenizer, row)) : null;
     this.#keeps = new Set(supplies.map((supply) => supply.keeps));
+    const now = suppliesOf(recipe).flatMap(({ field, supply }) => (supply.now ? [field] : []));
+    this.#critical = supplies.some((supply) => supply.critic) ? (now.length > 0 ? now : ["value"]) : null;
   }
 
   /**
@@ -279,15 +296,32 @@ export class Trainer extends Learner {
   get #means(): Means {
     const { config, task, session, params, recipe, policyReference: reference, pool, step } = this;
     const state = this.state ?? recipe.state?.init(params) ?? {};
-    return { config, task, session, params, state, reference, pool, step, microBatches: this.#pieces };
+    const critic = this.critic;
+    return { config, task, session, params, state, reference, pool, critic, step, microBatches: this.#pieces };
+  }
+
+  /** A copy of the policy as it is when first asked for: after the warm start. */
+  get critic(): Critic | null {
+    if (this.#critical) this.#critic ??= new Critic(this.session, this.runtime, this.config);
+    return this.#critic;
   }
 
   override save(): Record<string, unknown> {
     return this.pool ? { pool: this.pool.save() } : {};
   }
 
-  override restore(state: Record<string, unknown>): void {
+  override async saveFiles(storage: Storage, dir: string): Promise<void> {
+    await this.#critic?.session.saveState(storage, `${dir}/critic`, {});
+  }
+
+  override async restore(state: Record<string, unknown>, storage: Storage, dir: string): Promise<void> {
     if (state.pool) this.pool?.restore(state.pool);
+    if (await storage.exists(`${dir}/critic`)) await this.critic?.session.loadState(storage, `${dir}/critic`);
+  }
+
+  override close(): void {
+    super.close();
+    this.#critic?.close();
   }
 
   /** The prompts of a step, how many rollouts each gets, and what else the sampler decided. */
@@ -425,7 +459,9 @@ export class Trainer extends Learner {
       for (const part of this.#miniBatches(trajectories, epoch)) {
         const sub = config.miniBatches === 1 ? batch : batch.select(part);
         const own = config.miniBatches === 1 ? sequences : part.map((k) => sequences[k]);
-        const options = { microBatches: config.microBatches, temperature: config.temperature };
+        const value = await this.critic?.values(own, config);
+        const current = value && Object.fromEntries(this.#critical!.map((name) => [name, value]));
+        const options = { microBatches: config.microBatches, temperature: config.temperature, current };
         // Before the first optimiser step the policy is the sampler, whose log-probabilities are the trainer's bit for bit.
         const drawn = part.map((k) => trajectories[k]);
         const sampled = { logp: concat(drawn.map((c) => c.logp)), entropy: concat(drawn.map((c) => c.entropy)) };
@@ -437,6 +473,7 @@ export class Trainer extends Learner {
           gradNorm,
           learningRate: rate,
         } = await this.optimizerStep(sub, own, now, whose, options);
+        if (value) await this.#learnValues(sub, own, value, result);
         if (first) onPolicy = comparison(sampled.logp, trained.logp);
         learningRate = rate;
         first = false;
@@ -447,6 +484,13 @@ export class Trainer extends Learner {
     }
     const means = Object.fromEntries([...sums].map(([name, { sum, n }]) => [name, sum / n]));
     return { ...means, learning_rate: learningRate, ...onPolicy };
+  }
+
+  /** The critic's step: by the derivative that the recipe's loss has by its values, else by PPO's value loss. */
+  async #learnValues(batch: Batch, sequences: readonly Sequence[], value: Float32Array, by: Objective): Promise<void> {
+    const { data } = this.#critical!.map((name) => by.gradients[name]).find(Boolean) ?? (await valueLoss(batch, value));
+    const values = await this.critic!.learn(sequences, data, this.optimizerSteps, this.config);
+    this.assertSame(value, values, "the critic's scoring pass's");
   }
 
   /** Indices into the batch for each optimiser step of an epoch; prompts in a random order where there are several. */
@@ -503,6 +547,18 @@ function batchOf(trajectories: readonly Trajectory[], logpRef: Float32Array | un
   const orNull = (x: number) => (Number.isNaN(x) ? null : x);
   const rewards = Object.fromEntries(names.map((name) => [name, trajectories.map((t) => orNull(t.rewards[name]))]));
   return Batch.from({ lengths, group, fields, rewards, shapes });
+}
+
+/** ∂/∂value of PPO's value loss; its target is what the advantage left as `return`, else the rollout's reward. */
+async function valueLoss(batch: Batch, value: Float32Array): Promise<{ data: Float64Array }> {
+  const recipe = await loadRecipe("ppo-value-loss");
+  const old = batch.fields.get("value")!;
+  const outcome = () => {
+    const of = batch.token.edge(batch.trajectory).index;
+    return { level: batch.token, data: Float64Array.from(of, (i) => batch.fields.get("reward")!.data[i]) };
+  };
+  const whole = batch.with({ value_old: old, return: batch.fields.get("return") ?? outcome() });
+  return objective(recipe, resolveParams(recipe), whole, { value }, { metrics: false }).gradients.value;
 }
 
 function concat(parts: readonly ArrayLike<number>[]): Float32Array {

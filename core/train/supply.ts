@@ -13,6 +13,7 @@ import * as reference from "./supply/reference.ts";
 import * as segment from "./supply/segment.ts";
 import * as text from "./supply/text.ts";
 import type { Supply } from "./supply/types.ts";
+import * as values from "./supply/value.ts";
 import type { Means, Step } from "./trajectories.ts";
 
 export const SUPPLIES: Readonly<Record<SupplyName, Supply>> = {
@@ -58,6 +59,9 @@ export const SUPPLIES: Readonly<Record<SupplyName, Supply>> = {
   outcome: segment.outcome,
   "logp-at-temperature": passes.logpAtTemperature,
   collision: passes.collision,
+  value: values.value,
+  "value-now": values.valueNow,
+  "outcome-return": values.outcomeReturn,
 };
 
 /** The supplies of a recipe, field by field. */

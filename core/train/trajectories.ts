@@ -8,6 +8,7 @@ import { type RewardResult, type Row, runRewards, type Sample } from "../rewards
 import type { Completion } from "../rollout.ts";
 import type { Session } from "../session.ts";
 import type { TaskSource } from "../tasks/index.ts";
+import type { Critic } from "./critic.ts";
 import type { PromptPool } from "./pool.ts";
 import type { ReferencePolicy } from "./reference.ts";
 
@@ -65,6 +66,7 @@ export interface Means {
   readonly state: State;
   readonly reference: ReferencePolicy;
   readonly pool: PromptPool | null;
+  readonly critic: Critic | null;
   /** steps done */
   readonly step: number;
   /** pieces of a pass over a rollout batch */

@@ -15,6 +15,10 @@ export interface Supply {
   keeps?: "responses" | "gradients";
   /** Whether rollouts or scores of the reference policy are needed. */
   reference?: boolean;
+  /** Whether a critic is needed. */
+  critic?: boolean;
+  /** Whether the field follows the critic from one optimiser step to the next, and has a derivative. */
+  now?: boolean;
   /** Whether its numbers tie trajectories together over the whole batch, so that mini-batches cannot part them. */
   whole?: boolean;
   /** What the task or configuration lacks for it, and how to supply that. */
