@@ -40,6 +40,9 @@ export interface Comparison {
 /** The curves of a comparison, by key of StepMetrics. */
 export const CURVES = {
   reward: "reward",
+  "rewards/accuracies": "pairs in the right order, share",
+  "rewards/margins": "reward of the chosen minus the rejected",
+  accuracy: "pairs in the right order, share",
   entropy: "entropy, nats a token",
   "completions/mean_length": "completion length, tokens",
   grad_norm: "gradient norm",
@@ -133,6 +136,9 @@ function outcomes(recipes: readonly string[], of: (recipe: string) => ComparedRu
   const measures: Record<string, (r: ComparedRun) => number> = {
     "reward, last tenth": (r) => mean(last(r, 0.1).map((m) => m.reward)),
     "reward, mean": (r) => mean(r.metrics.map((m) => m.reward)),
+    "loss before, held out": (r) => r.eval.before?.metrics?.loss ?? Number.NaN,
+    "loss after, held out": (r) => r.eval.after?.metrics?.loss ?? Number.NaN,
+    "accuracy after, held out": (r) => accuracyOf(r.eval.after?.metrics),
     "pass@1 before": (r) => r.eval.before?.["pass@1"] ?? Number.NaN,
     "pass@1 after": (r) => r.eval.after?.["pass@1"] ?? Number.NaN,
     ...passAtMost(of(recipes[0])),
@@ -151,6 +157,11 @@ function outcomes(recipes: readonly string[], of: (recipe: string) => ComparedRu
     if (rows.some(([, { value }]) => value)) table[name] = Object.fromEntries(rows);
   }
   return table;
+}
+
+/** Of a policy's preferences or of a reward model's scores. */
+function accuracyOf(metrics: EvalResult["metrics"]): number {
+  return metrics?.["rewards/accuracies"] ?? metrics?.accuracy ?? Number.NaN;
 }
 
 /** pass@k of the largest k of the evaluation. */

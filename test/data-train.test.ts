@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { TrainResult } from "../core/api.ts";
+import { compareRuns } from "../core/compare.ts";
 import { parseConfig } from "../core/config.ts";
 import { parseRows } from "../core/data/lines.ts";
 import { type DataSource, dataSource } from "../core/data/source.ts";
@@ -139,6 +140,21 @@ test("every line has the keys of every other run", async () => {
   expect(lines[0].kl).toBeNull();
   expect(lines[0].reward).toBeNull();
   expect(of).toEqual({ before: null, after: null });
+});
+
+test("a comparison of two recipes has curves and outcomes of what a data set measures", async () => {
+  const runs = [];
+  for (const recipe of ["dpo", "simpo"]) {
+    for (const seed of [1, 2]) {
+      const { lines, eval: of, digest } = await run({ recipe, seed });
+      runs.push({ recipe, seed, metrics: lines, eval: of, digest });
+    }
+  }
+  const { curves, outcomes } = compareRuns(runs);
+  expect(Object.keys(curves).slice(0, 2)).toEqual(["rewards/accuracies", "rewards/margins"]);
+  expect(outcomes["loss before, held out"].dpo.value?.mean).toBeCloseTo(Math.LN2, 12);
+  expect(outcomes["accuracy after, held out"].simpo.difference).not.toBeNull();
+  expect(outcomes).not.toHaveProperty("reward, mean");
 });
 
 describe("refused before the run", () => {

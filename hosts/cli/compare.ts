@@ -113,20 +113,20 @@ async function trainAll(planned: ReturnType<typeof comparisonConfigs>, json: boo
   return runs;
 }
 
-/** The reward's curve at about ten steps, and the outcomes, for people. */
+/** The first curve (rollouts: the reward's) at about ten steps, and the outcomes, for people. */
 export function text({ recipes, curves, outcomes }: Comparison): string {
-  const reward = curves.reward ?? {};
-  const most = Math.max(0, ...recipes.map((r) => reward[r]?.length ?? 0));
+  const [name, curve] = Object.entries(curves)[0] ?? ["reward", {}];
+  const most = Math.max(0, ...recipes.map((r) => curve[r]?.length ?? 0));
   const at = [...new Set(Array.from({ length: 10 }, (_, k) => Math.round((k * (most - 1)) / 9)))].filter((k) => k >= 0);
   const steps = at.map((k) => [
-    String(recipes.map((r) => reward[r]?.[k]?.step).find((s) => s !== undefined)),
-    ...recipes.map((r) => intervalText(reward[r]?.[k] ?? null)),
+    String(recipes.map((r) => curve[r]?.[k]?.step).find((s) => s !== undefined)),
+    ...recipes.map((r) => intervalText(curve[r]?.[k] ?? null)),
   ]);
-  const ends = Object.entries(outcomes).flatMap(([name, each]) => [
-    [name, ...recipes.map((r) => intervalText(each[r].value))],
+  const ends = Object.entries(outcomes).flatMap(([outcome, each]) => [
+    [outcome, ...recipes.map((r) => intervalText(each[r].value))],
     ...(recipes.length > 1
       ? [["  difference", ...recipes.map((r, k) => (k === 0 ? "" : intervalText(each[r].difference)))]]
       : []),
   ]);
-  return [table([["reward at step", ...recipes], ...steps]), "", table([["outcome", ...recipes], ...ends])].join("\n");
+  return [table([[`${name} at step`, ...recipes], ...steps]), "", table([["outcome", ...recipes], ...ends])].join("\n");
 }
