@@ -48,6 +48,7 @@ code,pre,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;
 .facts b{font-size:1.35rem;font-weight:650;font-variant-numeric:tabular-nums}
 .facts .up{color:var(--good)}
 .grid2{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(310px,100%),1fr));gap:12px}
+.grid2.lead{grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));margin-bottom:12px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 12px 6px}
 figcaption{display:flex;justify-content:space-between;gap:8px;font-size:.88rem;margin-bottom:4px}
 figcaption b{font-variant-numeric:tabular-nums}
@@ -167,6 +168,8 @@ export function runPlots(metrics: readonly StepMetrics[], evaluations: readonly 
   const series = (key: keyof StepMetrics) =>
     metrics.flatMap((m) => (typeof m[key] === "number" ? [{ x: m.step, y: m[key] as number }] : []));
   if (metrics.some((m) => m.epoch !== undefined)) return dataPlots(series, evaluations);
+  // An on-policy loss is 0 but for the last bit of a sum: its picture would be of rounding.
+  const loss = series("loss").map(({ x, y }) => ({ x, y: Math.abs(y) < 1e-12 ? 0 : y }));
   const plots: Plot[] = [
     { title: "reward", points: series("reward") },
     {
@@ -183,7 +186,7 @@ export function runPlots(metrics: readonly StepMetrics[], evaluations: readonly 
     { title: "KL to the reference, nats a token", points: series("kl"), from: 0 },
     { title: "completion length, tokens", points: series("completions/mean_length"), from: 0 },
     { title: "gradient norm", points: series("grad_norm"), from: 0 },
-    { title: "loss", points: series("loss") },
+    { title: "loss", points: loss },
     { title: "groups of equal rewards, share", points: series("frac_reward_zero_std"), from: 0, to: 1 },
     { title: "learning rate", points: series("learning_rate"), from: 0 },
     { title: "tokens a second", points: series("tokens_per_second"), from: 0 },
@@ -219,11 +222,16 @@ function dataPlots(series: (key: keyof StepMetrics) => Plot["points"], evaluatio
 }
 
 function training(metrics: readonly StepMetrics[], evaluations: readonly EvaluationLine[]): string {
-  const figures = runPlots(metrics, evaluations).map(plotFigure).join("");
+  const all = runPlots(metrics, evaluations);
+  const measured = all.filter(({ points }) => points.length > 0);
+  const shown = measured.length > 0 ? measured : all.slice(0, 1);
+  const left = all.filter((plot) => !shown.includes(plot)).map(({ title }) => title);
   const onPolicy = `On policy a loss whose advantages sum to 0 over each
 group is 0 by construction (every ratio is 1); its gradient is not.`;
-  return `<h2>Training</h2><div class="grid2">${figures}</div>
-<p class="soft" style="margin-top:10px">Faint: each step. Strong: moving average. ${metrics.some((m) => m.epoch !== undefined) ? "" : onPolicy}</p>`;
+  const figures = (plots: readonly Plot[]) => plots.map(plotFigure).join("");
+  return `<h2>Training</h2><div class="grid2 lead">${figures(shown.slice(0, 2))}</div><div class="grid2">${figures(shown.slice(2))}</div>
+<p class="soft" style="margin-top:10px">Faint: each step. Strong: moving average. ${metrics.some((m) => m.epoch !== undefined) ? "" : onPolicy}
+${left.length > 0 ? `Not measured in this run: ${e(left.join("; "))}.` : ""}</p>`;
 }
 
 /** pass@k and maj@k before and after, side by side. */

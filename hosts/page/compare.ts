@@ -1,6 +1,6 @@
 /** @file Several runs in one picture; and recipes trained one after the other with the same seed, to be compared. */
 import type { StepMetrics } from "../../core/log.ts";
-import { curvesFigure, formatNumber, legend } from "../../core/plot.ts";
+import { type CurvesPlot, curvesFigure, formatNumber, legend } from "../../core/plot.ts";
 import { byId, field, fill, h, messageLine, said } from "./dom.ts";
 import { allRecipes } from "./recipes.ts";
 import { isActive, run, start } from "./run.ts";
@@ -63,9 +63,11 @@ export function compareView(): { refresh(): Promise<void> } {
         name: runName(dir),
         points: metrics.flatMap((m) => (typeof m[key] === "number" ? [{ x: m.step, y: m[key] as number }] : [])),
       }));
-    const plots = CURVES.map(([key, title]) => ({ title, series: series(key) }));
+    const plots: CurvesPlot[] = CURVES.map(([key, title]) => ({ title, series: series(key) }));
     plots.splice(1, 0, {
       title: "pass@1, held out",
+      from: 0,
+      to: 1,
       series: runs.map(({ dir, evaluations }) => ({
         name: runName(dir),
         points: evaluations.map((e) => ({ x: e.step, y: e["pass@1"] ?? Number.NaN })),

@@ -8,13 +8,13 @@ import { configOf, defaultsOf, docOf, setup, shownKeys } from "./setup.ts";
 const NAMES: Readonly<Record<(typeof shownKeys)[number], string>> = {
   steps: "Steps",
   promptsPerStep: "Prompts a step",
-  rolloutsPerPrompt: "Rollouts a prompt",
-  maxTokens: "Longest completion, tokens",
+  rolloutsPerPrompt: "Rollouts each",
+  maxTokens: "Completion tokens",
   learningRate: "Learning rate",
   temperature: "Temperature",
   seed: "Seed",
-  evalEvery: "Evaluate every … steps",
-  checkpointEvery: "Checkpoint every … steps",
+  evalEvery: "Evaluate every",
+  checkpointEvery: "Checkpoint every",
   backend: "Backend",
   precision: "Precision",
 };
