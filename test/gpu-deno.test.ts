@@ -4,21 +4,19 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type ConformanceResult, caseKey, conformanceCases } from "../core/conformance.ts";
-import { swiftshader, swiftshaderEnvironment } from "./support/swiftshader.ts";
+import type { FastResults } from "./deno/fast.ts";
+import { llvmpipeEnvironment, swiftshader, swiftshaderEnvironment } from "./support/swiftshader.ts";
 
 const root = join(import.meta.dirname, "..");
 const deno = join(root, "node_modules/.bin/deno");
 const golden = JSON.parse(readFileSync(join(root, "test/golden/conformance.json"), "utf8"));
 const software = swiftshader();
-const llvmpipe = ["/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", "/usr/share/vulkan/icd.d/lvp_icd.json"].find(
-  existsSync,
-);
 
 const drivers = [
   { name: "SwiftShader", environment: software && swiftshaderEnvironment(software), without: "no SwiftShader here" },
   {
     name: "llvmpipe",
-    environment: llvmpipe && software && { ...swiftshaderEnvironment(software), VK_ICD_FILENAMES: llvmpipe },
+    environment: llvmpipeEnvironment(),
     without: "Debian's mesa-vulkan-drivers is not installed",
   },
 ];
@@ -34,7 +32,7 @@ const missing = absent();
 for (const { name, environment, without } of drivers) {
   const skip = missing ?? (environment ? null : without);
   describe.skipIf(skip)(`Deno, wgpu, ${name}${skip ? ` (skipped: ${skip})` : ""}`, () => {
-    test("gives the golden digests", { timeout: 400_000 }, () => {
+    test("gives the golden digests, and fast products within their tolerance", { timeout: 400_000 }, () => {
       const script = [
         "run",
         "--unstable-webgpu",
@@ -50,11 +48,18 @@ for (const { name, environment, without } of drivers) {
         env: { ...process.env, ...environment, DENO_DIR: join(root, "node_modules/.cache/deno") },
       });
       expect(stdout, stderr).toMatch(/^\{/);
-      const said = JSON.parse(stdout) as { name: string; results: ConformanceResult[] };
+      const said = JSON.parse(stdout) as { name: string; results: ConformanceResult[]; fast: FastResults };
       expect(said.name, "adapter").toMatch(new RegExp(name, "i"));
       const got = Object.fromEntries(said.results.map((r) => [caseKey({ kernel: r.kernel, name: r.case }), r.digest]));
       expect(Object.keys(got).length).toBe(conformanceCases().length);
       expect(got).toEqual(golden);
+      // llvmpipe has f16 and SwiftShader has not: forward products alone are staged in it.
+      expect(said.fast.half).toBe(name === "llvmpipe");
+      expect(said.fast.products.length).toBe(4);
+      for (const product of said.fast.products) {
+        expect(product.worst, `${product.name} on ${name}`).toBeLessThan(1);
+        expect(product.likeF32, product.name).toBe(!(said.fast.half && product.forward));
+      }
     });
   });
 }

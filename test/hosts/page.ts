@@ -24,20 +24,77 @@ async function filesIn(storage: Storage, dir: string, prefix = ""): Promise<File
   return files;
 }
 
-/** A run in an engine of its own; with `files`, the run folder comes from there and goes back. */
-async function run(options: BrowserOptions, asked: Asked & { modelUrl?: string; files?: Files }) {
-  const engine = await createEngine(options);
+export type PageAsked = Asked & {
+  modelUrl?: string;
+  /** the run folder as it is before; it then comes back as it is after */
+  files?: Files;
+  /** the worker's GPUDevice is destroyed after this step, and there is no other */
+  loseAfter?: number;
+};
+
+export interface PageRun {
+  record: RunRecord;
+  files?: Files;
+  storage: string;
+}
+
+/** Runs one after the other in one engine. */
+async function runs(options: BrowserOptions, list: readonly PageAsked[]): Promise<PageRun[]> {
+  const lose = new BroadcastChannel("lose");
+  const losing = list.some(({ loseAfter }) => loseAfter !== undefined);
+  const engine = await createEngine(losing ? { ...options, worker: workerAfter(LOSING) } : options);
+  const done: PageRun[] = [];
   try {
-    const { files, modelUrl } = asked;
-    if (modelUrl) await engine.importUrl(asked.model ?? "model", modelUrl);
-    for (const [path, data] of Object.entries(files ?? {})) {
-      await engine.storage.write(`${asked.out}/${path}`, toBytes(data));
+    for (const asked of list) {
+      const { files, modelUrl, loseAfter } = asked;
+      if (modelUrl) await engine.importUrl(asked.model ?? "model", modelUrl);
+      for (const [path, data] of Object.entries(files ?? {})) {
+        await engine.storage.write(`${asked.out}/${path}`, toBytes(data));
+      }
+      const record = await makeRun(engine, asked, (step) => {
+        if (step === loseAfter) lose.postMessage("now");
+      });
+      const after = files && (await filesIn(engine.storage, asked.out));
+      done.push({ record, files: after, storage: engine.storageKind });
     }
-    const record: RunRecord = await makeRun(engine, asked);
-    return { record, files: files && (await filesIn(engine.storage, asked.out)), storage: engine.storageKind };
+    return done;
   } finally {
     await engine.close();
+    lose.close();
   }
+}
+
+/** In the worker: every GPUDevice is destroyed when the page says so, and no adapter is found from then on. */
+const LOSING = `const find = navigator.gpu.requestAdapter.bind(navigator.gpu);
+  const devices = [];
+  let lost = false;
+  navigator.gpu.requestAdapter = async (options) => {
+    const adapter = lost ? null : await find(options);
+    if (!adapter) return null;
+    const open = adapter.requestDevice.bind(adapter);
+    adapter.requestDevice = async (wanted) => {
+      devices.push(await open(wanted));
+      return devices.at(-1);
+    };
+    return adapter;
+  };
+  const lose = new BroadcastChannel("lose");
+  lose.onmessage = () => {
+    lost = true;
+    for (const device of devices) device.destroy();
+  };`;
+
+/** The engine's worker after other code: a Blob that runs it, then loads the worker. */
+function workerAfter(code: string): string {
+  const script = JSON.stringify(new URL("./browser-worker.js", import.meta.url).href);
+  const source = `const early = [];
+    const keep = (event) => early.push(event.data);
+    addEventListener("message", keep);
+    ${code}
+    await import(${script});
+    removeEventListener("message", keep);
+    for (const data of early) dispatchEvent(new MessageEvent("message", { data }));`;
+  return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
 }
 
 /** The message of the error that opening the engine gives, or "". */
@@ -50,17 +107,9 @@ async function refusal(options: BrowserOptions): Promise<string> {
   }
 }
 
-/** WebGPU asked for in a worker whose browser has none: a Blob that hides it, then loads the engine's worker. */
+/** WebGPU asked for in a worker whose browser has none. */
 async function refusalWithoutGpu(): Promise<string> {
-  const script = JSON.stringify(new URL("./browser-worker.js", import.meta.url).href);
-  const source = `Object.defineProperty(navigator, "gpu", { value: undefined });
-    const early = [];
-    const keep = (event) => early.push(event.data);
-    addEventListener("message", keep);
-    await import(${script});
-    removeEventListener("message", keep);
-    for (const data of early) dispatchEvent(new MessageEvent("message", { data }));`;
-  const worker = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const worker = workerAfter('Object.defineProperty(navigator, "gpu", { value: undefined });');
   return refusal({ backend: "webgpu", storage: "memory", worker });
 }
 
@@ -147,10 +196,10 @@ async function hooks(): Promise<{ events: string[]; error: string }> {
 }
 
 Object.assign(globalThis, {
-  cohortTest: { run, refusal, refusalWithoutGpu, transcript, afterCrash, twoEngines, hooks },
+  cohortTest: { runs, refusal, refusalWithoutGpu, transcript, afterCrash, twoEngines, hooks },
 });
 export type CohortTest = {
-  run: typeof run;
+  runs: typeof runs;
   refusal: typeof refusal;
   refusalWithoutGpu: typeof refusalWithoutGpu;
   transcript: typeof transcript;

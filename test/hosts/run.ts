@@ -24,8 +24,8 @@ const sort = {
 const stories = {
   promptsPerStep: 2,
   rolloutsPerPrompt: 4,
-  maxTokens: 12,
-  steps: 3,
+  maxTokens: 5,
+  steps: 5,
   learningRate: 0.0005,
   evalPrompts: 0,
   seed: 5,
@@ -47,6 +47,9 @@ export interface Asked {
   stopAfter?: number;
 }
 
+/** What is done to a run on its way. */
+export type Disturb = (step: number) => void;
+
 /** All that must be equal, and what it ran on. */
 export interface RunRecord {
   device: string;
@@ -55,22 +58,26 @@ export interface RunRecord {
   metrics: Record<string, unknown>[];
   samples: string;
   evaluations: unknown;
+  notes: string[];
 }
 
-export async function makeRun(engine: HostEngine, asked: Asked): Promise<RunRecord> {
+export async function makeRun(engine: HostEngine, asked: Asked, disturb?: Disturb): Promise<RunRecord> {
   const { run, out, model = "model", resume = false, checkpointEvery = 1, stopAfter } = asked;
   const own = { out, resume, checkpointEvery };
   const config = parseConfig(run === "sort" ? { ...sort, ...own } : { ...stories, model, ...own });
   const stop = new AbortController();
   let device = "";
+  const notes: string[] = [];
   const result = await engine.train(config, {
     signal: stop.signal,
     onStart(info) {
       device = info.device;
     },
     onStep({ step }) {
+      disturb?.(step);
       if (step === stopAfter) stop.abort();
     },
+    onNote: (text) => notes.push(text),
     ...(run === "stories" && {
       task: {
         name: "letters",
@@ -96,10 +103,11 @@ export async function makeRun(engine: HostEngine, asked: Asked): Promise<RunReco
       .map((line) => Object.fromEntries(Object.entries(JSON.parse(line)).filter(([key]) => !timeKeys.includes(key)))),
     samples: await text("samples.jsonl"),
     evaluations: result.eval,
+    notes,
   };
 }
 
-/** What is left to compare when the device's name is taken off. */
-export function bitsOf({ device: _device, ...bits }: RunRecord): Omit<RunRecord, "device"> {
+/** What is left to compare when what it ran on, and what it said of that, is taken off. */
+export function bitsOf({ device: _device, notes: _notes, ...bits }: RunRecord): Omit<RunRecord, "device" | "notes"> {
   return bits;
 }

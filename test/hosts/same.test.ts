@@ -95,24 +95,33 @@ for (const [name, program, browser] of browsers) {
 }
 
 test.skipIf(!denoProgram() || !chromiumProgram())(
-  "a run begun in Node, continued in Chromium, finished in Deno is the uninterrupted run",
+  "a run begun in Node, continued in Chromium, whose device is lost there, finished in Deno is the uninterrupted run",
   async ({ skip }) => {
     if (!stacks.chromium) skip("Chromium cannot be started here");
     const first = fresh();
     expect((await inNode({ run: "sort", out: first, stopAfter: 2 })).steps).toBe(2);
-    const asked = { run: "sort", out: "run", resume: true, stopAfter: 4, files: await filesOf(first) } as const;
-    // On WebGPU where Chromium has an adapter, as it has with SwiftShader.
+    const asked = { run: "sort", out: "run", resume: true, stopAfter: 5, files: await filesOf(first) } as const;
+    // On WebGPU where Chromium has an adapter, as it has with SwiftShader; WASM takes over after step 3.
     const onGpu = { root: "gpu", backend: "webgpu" } as const;
-    const carried = await stacks.runInPage("chromium", false, onGpu, asked).catch((error: Error) => {
-      if (!/has no adapter|no WebGPU/.test(error.message)) throw error;
-      return stacks.runInPage("chromium", false, { root: "handover" }, asked);
-    });
-    // A page's signal reaches the worker when it may be a step further; what lies after step 4 is left behind, as after
+    const carried = await stacks
+      .runInPage("chromium", false, onGpu, { ...asked, loseAfter: 3 })
+      .then((done) => {
+        expect(done.record.device).toContain("WebGPU");
+        expect(done.record.notes).toEqual([
+          expect.stringMatching(/^the GPU device was lost \(.*the run goes on after step [2-5] on WASM/),
+        ]);
+        return done;
+      })
+      .catch((error: Error) => {
+        if (!/has no adapter|no WebGPU/.test(error.message)) throw error;
+        return stacks.runInPage("chromium", false, { root: "handover" }, asked);
+      });
+    // A page's signal reaches the worker when it may be a step further; what lies after step 5 is left behind, as after
     // a crash.
-    expect(carried.record.steps).toBeGreaterThanOrEqual(4);
-    const later = /^checkpoints\/(step-[5-9]\/|latest)/;
+    expect(carried.record.steps).toBeGreaterThanOrEqual(5);
+    const later = /^checkpoints\/(step-[6-9]\/|latest)/;
     const kept = Object.fromEntries(Object.entries(carried.files!).filter(([path]) => !later.test(path)));
-    expect(Object.keys(kept).filter((path) => path.startsWith("checkpoints/step-4/")).length).toBeGreaterThan(2);
+    expect(Object.keys(kept).filter((path) => path.startsWith("checkpoints/step-5/")).length).toBeGreaterThan(2);
     const last = fresh();
     await toFolder(kept, last);
     const record = await inProgram(

@@ -12,7 +12,8 @@ import { openChromium } from "../support/chromium.ts";
 import { openFirefox } from "../support/firefox.ts";
 import { callPage, type Page, type Pages, servePages } from "../support/pages.ts";
 import { runProgram } from "../support/runtimes.ts";
-import type { CohortTest, Files } from "./page.ts";
+import { llvmpipeEnvironment } from "../support/swiftshader.ts";
+import type { CohortTest, Files, PageAsked, PageRun } from "./page.ts";
 import { type Asked, makeRun, type RunRecord } from "./run.ts";
 
 export const model = join(import.meta.dirname, "../../../shared/models/stories260K");
@@ -38,6 +39,19 @@ export class Stacks {
   static async open(): Promise<Stacks> {
     const [pages, chromium, firefox] = await Promise.all([servePages({ model }), openChromium(), openFirefox()]);
     return new Stacks(pages, chromium, firefox);
+  }
+
+  /** Another Firefox, whose WebGPU runs on llvmpipe; its pages are taken away with it. */
+  async inLlvmpipe<K extends Offer>(name: K, ...args: Parameters<CohortTest[K]>): Promise<Result<K> | null> {
+    if (!llvmpipeEnvironment()) return null;
+    const firefox = await openFirefox("llvmpipe");
+    if (!firefox) return null;
+    try {
+      const page = await firefox.newPage();
+      return (await callPage<Result<K>>(page, this.pages.url(false), name, args)).value;
+    } finally {
+      await firefox.close();
+    }
   }
 
   /** The path of a run folder that is not there yet. */
@@ -78,10 +92,10 @@ export class Stacks {
     browser: "chromium" | "firefox",
     isolated: boolean,
     options: BrowserOptions,
-    asked: Parameters<CohortTest["run"]>[1],
-  ): Promise<Result<"run"> & { complaints: string[] }> {
-    const { value, complaints } = await this.inPage(browser, isolated, "run", options, asked);
-    return { ...value, complaints };
+    asked: PageAsked,
+  ): Promise<PageRun & { complaints: string[] }> {
+    const { value, complaints } = await this.inPage(browser, isolated, "runs", options, [asked]);
+    return { ...value[0], complaints };
   }
 
   async close(): Promise<void> {
@@ -107,10 +121,21 @@ export async function inProgram(
   asked: Asked,
   device: DeviceOptions,
 ): Promise<RunRecord> {
+  return (await runsInProgram(program, flags, [asked], device))[0];
+}
+
+/** One run after the other in one engine. */
+export async function runsInProgram(
+  program: string,
+  flags: readonly string[],
+  runs: readonly Asked[],
+  device: DeviceOptions,
+): Promise<RunRecord[]> {
   const script = join(import.meta.dirname, "program.ts");
-  const { code, out, err } = await runProgram(program, [...flags, script, JSON.stringify({ ...asked, device })]);
+  const { code, out, err } = await runProgram(program, [...flags, script, JSON.stringify({ device, runs })]);
   if (code !== 0) throw new Error(`${program} ended with ${code}: ${err}`);
-  return JSON.parse(out.trim().split("\n").at(-1)!) as RunRecord;
+  const lines = out.trim().split("\n").slice(-runs.length);
+  return lines.map((line) => JSON.parse(line) as RunRecord);
 }
 
 /** A folder's files as a page gives and takes them. */

@@ -9,9 +9,9 @@ const present = (...paths: string[]) => paths.map((path) => join(root, path)).fi
 
 /** null where the package's program is absent (another platform, or installed without optional packages) */
 export const denoProgram = (): string | null => present("node_modules/deno/deno");
-/** The install script moves the platform package's program into `bun/bin`; without scripts it stays where it was. */
+/** Where install scripts ran, the platform package's program was moved into `bun/bin`; a text stands there otherwise. */
 export const bunProgram = (): string | null =>
-  present("node_modules/bun/bin/bun.exe", "node_modules/@oven/bun-linux-x64/bin/bun");
+  present("node_modules/@oven/bun-linux-x64/bin/bun", "node_modules/bun/bin/bun.exe");
 
 export interface Ended {
   code: number | null;

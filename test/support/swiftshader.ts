@@ -1,4 +1,7 @@
-/** @file SwiftShader for tests: a software Vulkan driver out of the package @sparticuz/chromium, unpacked once. */
+/**
+ * @file Software Vulkan drivers for tests: SwiftShader out of the package @sparticuz/chromium, unpacked once, and Mesa's
+ * llvmpipe where the system has it.
+ */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -48,4 +51,12 @@ function untar(tar: Buffer, to: string): void {
 /** Environment in which Vulkan finds SwiftShader and nothing else. */
 export function swiftshaderEnvironment(dir: string): Record<string, string> {
   return { VK_ICD_FILENAMES: join(dir, "vk_swiftshader_icd.json"), LD_LIBRARY_PATH: dir };
+}
+
+/** Environment in which Vulkan finds llvmpipe and nothing else, or null where Mesa's drivers are not installed. */
+export function llvmpipeEnvironment(): Record<string, string> | null {
+  const dir = swiftshader();
+  const places = ["/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", "/usr/share/vulkan/icd.d/lvp_icd.json"];
+  const driver = places.find((path) => existsSync(path));
+  return dir && driver ? { ...swiftshaderEnvironment(dir), VK_ICD_FILENAMES: driver } : null;
 }
