@@ -1,6 +1,6 @@
 /**
  * @file How a kernel call is laid out on a GPU: passes, workgroups, scratch, constants, which text. A function of the
- * arguments and of whether there is hardware behind the adapter; no choice made here changes a bit.
+ * arguments and of which kind of adapter it is for; no choice made here changes a bit.
  */
 import type { KernelName } from "./kernels.ts";
 
@@ -82,7 +82,7 @@ function softwareRows(m: number, n: number): number {
 
 /**
  * How `name` runs with these arguments; no passes where there is nothing to do.
- * @param software the adapter is a program: another layout pays there than on a GPU
+ * @param software in the layouts of shaders/software where there are such
  */
 export function planOf(name: KernelName, labels: readonly string[], { words, dims }: Call, software = false): Plan {
   const one = (workgroups: number, constants: Plan["constants"] = {}): Plan => ({

@@ -11,6 +11,7 @@ import { type KernelName, kernels } from "../core/kernels.ts";
 import { type Plan, planOf } from "../core/plan.ts";
 import { type Fast, shaderModule } from "../core/shader.ts";
 import { type Window, type WindowedCall, windowsOf } from "../core/windows.ts";
+import { hasSoftwareLayout } from "./quirks.ts";
 
 /** Commands of one submission: few enough that no driver thinks the device hangs. */
 const BATCH = 128;
@@ -47,7 +48,7 @@ export interface GpuOptions {
   name?: string;
   /** Kernels with tolerances in place of bits (shaders/fast); what the device's features allow of them. */
   fast?: boolean;
-  /** Layouts for an adapter that is a program (bits are the same); default: what the device says of its adapter. */
+  /** The layouts of shaders/software (bits are the same); default: where hosts/quirks.ts knows them to be faster. */
   software?: boolean;
   /** Bytes that are bound at once, if fewer than the device allows: larger buffers are worked on in windows of it. */
   maxBinding?: number;
@@ -66,8 +67,8 @@ export function deviceDescriptor(adapter: GPUAdapter, fast = false): GPUDeviceDe
 }
 
 /** What an adapter is called: "SwiftShader Device (Subzero), google". */
-export function adapterName(adapter: GPUAdapter): string {
-  const { device, description, vendor, architecture } = adapter.info;
+export function adapterName({ info }: Pick<GPUAdapter, "info">): string {
+  const { device, description, vendor, architecture } = info;
   const parts = [description || device, vendor, architecture].filter((part) => part);
   return parts.length > 0 ? [...new Set(parts)].join(", ") : "an unnamed adapter";
 }
@@ -117,7 +118,8 @@ export class GpuDevice implements Device {
     this.#fast = options.fast
       ? { subgroups: gpu.features.has("subgroups"), half: gpu.features.has("shader-f16") }
       : null;
-    this.#software = options.software ?? gpu.adapterInfo?.isFallbackAdapter ?? false;
+    const info = gpu.adapterInfo as GPUAdapterInfo | undefined;
+    this.#software = options.software ?? (info !== undefined && hasSoftwareLayout(adapterName({ info })));
     this.#slot = Math.max(256, gpu.limits.minUniformBufferOffsetAlignment) / 4;
     const { maxStorageBufferBindingSize, minStorageBufferOffsetAlignment } = gpu.limits;
     this.#binding = {
