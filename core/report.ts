@@ -78,7 +78,9 @@ td small{color:var(--soft)}
 .text{white-space:pre-wrap;overflow-wrap:anywhere}
 .right{box-shadow:inset 3px 0 0 var(--good)}
 .wrap{white-space:normal;min-width:16em}
-.beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(330px,100%),1fr));gap:12px;align-items:start}
+.beside{display:grid;grid-template-columns:minmax(0,2fr) minmax(0,3fr);gap:12px;align-items:start}
+.beside>:only-child{grid-column:1/-1}
+@media(max-width:960px){.beside{grid-template-columns:minmax(0,1fr)}}
 .formula{background:var(--wash);border-radius:8px;padding:10px 14px;overflow-x:auto;white-space:pre-wrap}
 dl{display:grid;grid-template-columns:auto 1fr;gap:4px 16px;margin:0}
 dd{margin:0;overflow-wrap:anywhere}

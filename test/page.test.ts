@@ -175,6 +175,10 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
       { polling: 20 },
     );
 
+    await settings(page, { rolloutsPerPrompt: 4096, maxTokens: 512 });
+    await untilSaid(page, "#settings", "training it needs about");
+    expect(await page.textContent("#settings")).toMatch(/WASM reaches 4\.29 GB — take fewer rollouts, shorter/);
+    expect(await page.isDisabled("#train")).toBe(true);
     await settings(page, { ...small, steps: 24, evalEvery: 6 });
     expect(await page.textContent("#derived")).toContain("2 prompts × 4 rollouts = 8 completions; 24 optimiser steps");
     expect(await page.textContent("#device")).not.toBe(null);
@@ -339,6 +343,16 @@ describe("what is wrong is said next to it", () => {
   afterAll(() => context?.close());
   const byKeyboard = async (keys: Record<string, number>) => settings(page, keys);
 
+  test("the keyboard alone reaches the run", async ({ skip }) => {
+    if (!browser) skip("Chromium cannot be started here");
+    await page.keyboard.press("Tab");
+    expect(await page.evaluate(() => document.activeElement!.textContent)).toBe("Skip to the run");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Tab");
+    expect(await page.evaluate(() => document.activeElement!.id)).toBe("train");
+    expect(await page.isVisible("#train")).toBe(true);
+  });
+
   test("files that are no model", async ({ skip }) => {
     if (!browser) skip("Chromium cannot be started here");
     await dropFiles(page, { "weights.gguf": new Uint8Array(3) });
@@ -422,7 +436,7 @@ describe("what is wrong is said next to it", () => {
   test("a reward that does not end", async ({ skip }) => {
     if (!browser) skip("Chromium cannot be started here");
     await writeReward(page, "export default () => {\n  for (;;);\n};\n");
-    await untilSaid(page, "#reward", "reward: no answer for 4 s — look for a loop that does not end");
+    await untilSaid(page, "#reward", "reward: no answer for 3 s — look for a loop that does not end");
     await writeReward(page, reward);
     await page.waitForFunction(() => document.querySelector("#preview tbody td:last-child")?.textContent === "0");
   });

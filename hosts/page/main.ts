@@ -58,7 +58,8 @@ view();
 
 let before: Phase = "none";
 run.watch(({ phase }) => {
-  if (narrow.matches && isActive(phase) && !isActive(before)) byId("h-run").scrollIntoView();
+  // On a phone the curves lie below: there is something to see when the first step is done.
+  if (narrow.matches && phase === "training" && before !== "training") byId("h-run").scrollIntoView();
   // What a run leaves behind changes when it ends.
   if (isActive(before) && !isActive(phase)) view();
   before = phase;

@@ -6,7 +6,7 @@ import { join, type Port } from "../port.ts";
 import type { RewardOffers } from "./reward-worker.ts";
 
 /** A worker that does not answer for so long is in a loop; waiting for a network answers. */
-const SILENCE = 4000;
+const SILENCE = 3000;
 const LOOK = 500;
 
 /** Where the first thing that is no JavaScript stands: from 0, or -1. */

@@ -39,7 +39,7 @@ export function obstacle(): string {
     const remedy =
       smaller < MOST_MEMORY
         ? `with {"lora": {"rank": 16}, "microBatches": ${trajectoriesPerStep}} under Further keys it needs about ${bytes(smaller)}`
-        : "choose a smaller model";
+        : "take fewer rollouts, shorter completions, or a smaller model";
     return `model ${s.model}: training it needs about ${bytes(need)}, and WASM reaches ${bytes(MOST_MEMORY)} — ${remedy}`;
   } catch (error) {
     return said(error);
