@@ -123,6 +123,11 @@ const keys = {
   epochsPerBatch: key(whole(1), 1, "passes over the trajectories of a step"),
   miniBatches: key(whole(1), 1, "optimiser steps in a pass"),
   microBatches: key(whole(1), 1, "pieces of an optimiser step, to save memory; changes no number"),
+  sharePrompts: key(
+    flag,
+    false,
+    "train on a group's prompt once, not once a completion; changes numbers by rounding alone",
+  ),
   learningRate: key(real(0), 1e-4, "peak learning rate"),
   optimizer: key(record, {}, "AdamW"),
   seed: key(whole(0, 2 ** 32 - 1), 0, "everything random follows from it"),

@@ -10,7 +10,7 @@ import { openAdapter } from "./model/adapter.ts";
 import { openModelDirectory } from "./model/directory.ts";
 import { type LoadedModel, makeTrainable, saveLora, saveModel } from "./model/load.ts";
 import { AdamW, type OptimizerOptions } from "./model/optimizer.ts";
-import { type Packed, pack, type Sequence } from "./model/pack.ts";
+import { type Packed, pack, promptRuns, type Sequence } from "./model/pack.ts";
 import { digest } from "./model/parameters.ts";
 import { loadTensor, openSafetensors, writeSafetensors } from "./model/safetensors.ts";
 import type { Scores, Transformer } from "./model/transformer.ts";
@@ -58,22 +58,26 @@ export class Session {
   ): Promise<SequenceScores> {
     const { microBatches = 1, temperature = 1, model = this.model } = options;
     const parts: Scores[] = [];
-    for (const packed of this.#pieces(sequences, microBatches)) parts.push(await model.score(packed, temperature));
+    // Going forward, a shared prompt gives the same bits.
+    for (const packed of this.#pieces(sequences, microBatches, true))
+      parts.push(await model.score(packed, temperature));
     return { ...join(parts), offsets: offsetsOf(sequences) };
   }
 
   /**
    * Adds the gradient of Σ dlogp·logp + Σ dentropy·H over the scored tokens of all sequences. How they are split into
    * micro-batches changes no bit of it.
+   * @param options.sharePrompts compute the prompt of neighbours that have the same one once, forward and backward; then
+   *   such neighbours stay in one micro-batch, and the gradient agrees with the unshared one but for rounding
    * @param objective dlogp (and dentropy) of each scored token, sequence by sequence
    * @returns the scores that the forward pass gave
    */
   async forwardBackward(
     sequences: readonly Sequence[],
     objective: { dlogp: ArrayLike<number>; dentropy?: ArrayLike<number> },
-    options: { microBatches?: number; temperature?: number } = {},
+    options: { microBatches?: number; temperature?: number; sharePrompts?: boolean } = {},
   ): Promise<SequenceScores> {
-    const { microBatches = 1, temperature = 1 } = options;
+    const { microBatches = 1, temperature = 1, sharePrompts = false } = options;
     const offsets = offsetsOf(sequences);
     const scored = offsets[sequences.length];
     for (const [name, data] of Object.entries(objective)) {
@@ -87,7 +91,7 @@ export class Session {
     }
     const dlogp = Float32Array.from(objective.dlogp);
     const dentropy = objective.dentropy && Float32Array.from(objective.dentropy);
-    const packs = this.#pieces(sequences, microBatches);
+    const packs = this.#pieces(sequences, microBatches, sharePrompts);
     this.model.beginStep(packs);
     const parts: Scores[] = [];
     let at = 0;
@@ -255,13 +259,16 @@ export class Session {
     this.model.close();
   }
 
-  /** Contiguous pieces of about equal numbers of sequences. */
-  #pieces(sequences: readonly Sequence[], count: number): Packed[] {
+  /** Contiguous pieces of about equal numbers of sequences; with `share`, those of one prompt in one piece. */
+  #pieces(sequences: readonly Sequence[], count: number, share = false): Packed[] {
     const { maxTokens, config } = this.model;
     const size = Math.max(1, Math.ceil(sequences.length / count));
     const pieces: Packed[] = [];
-    for (let at = 0; at < sequences.length; at += size) {
-      pieces.push(pack(sequences.slice(at, at + size), maxTokens, config.vocabSize));
+    const ends = share ? promptRuns(sequences).map(([, behind]) => behind) : null;
+    for (let at = 0; at < sequences.length; ) {
+      const to = ends?.find((end) => end >= at + size) ?? Math.min(at + size, sequences.length);
+      pieces.push(pack(sequences.slice(at, to), maxTokens, config.vocabSize, { share }));
+      at = to;
     }
     return pieces;
   }

@@ -1,7 +1,10 @@
 /**
  * @file Sequences packed end to end for one pass, without padding.
  *
- * The last token of a sequence predicts nothing, so a pass computes n − 1 positions of n ids.
+ * The last token of a sequence predicts nothing, so a pass computes n − 1 positions of n ids. Neighbours with the same prompt
+ * may share its rows: the prompt is computed once, and what follows reads its keys and values. Going forward that changes no
+ * bit, as a row is a function of the rows before it in its sequence; going backward, gradients by the prompt's rows are
+ * added up before the layers below instead of after them, so that numbers agree but for rounding.
  */
 import { CohortError } from "../errors.ts";
 
@@ -13,14 +16,17 @@ export interface Sequence {
 }
 
 export interface Packed {
-  /** [T] */
+  /** [T] ids of the rows of the pass */
   readonly tokens: Uint32Array;
   /** [T] */
   readonly positions: Uint32Array;
   /** Six words a sequence, as core/wasm/attention.ts wants them. */
   readonly table: Uint32Array;
-  readonly sequences: number;
+  /** Entries of `table`: the sequences, and each shared prompt. */
+  readonly entries: number;
   readonly maxKeys: number;
+  /** Where prompts are shared: the same sequences, each whole, as rows of this pass. */
+  readonly whole?: WholeSequences;
   /** [S] positions whose next token is scored, sequence by sequence. */
   readonly rows: Uint32Array;
   /** [S] those next tokens. */
@@ -29,9 +35,44 @@ export interface Packed {
   readonly offsets: Uint32Array;
 }
 
-/** @throws CohortError where a sequence has no token to predict from or is longer than `maxPositions` */
-export function pack(sequences: readonly Sequence[], maxPositions: number, vocabSize: number): Packed {
-  let total = 0;
+/** Attention's backward pass knows whole sequences only: E rows, those of a shared prompt once for each of its sequences. */
+export interface WholeSequences {
+  /** [E] the row of the pass that each of them is */
+  readonly rows: Uint32Array;
+  /** [T] the first of them that each row of the pass is */
+  readonly first: Uint32Array;
+  /** `table` of these */
+  readonly table: Uint32Array;
+  readonly entries: number;
+}
+
+/** Runs of sequences with the same prompt, as [first, behind the last]. */
+export function promptRuns(sequences: readonly Sequence[]): [number, number][] {
+  const runs: [number, number][] = [];
+  sequences.forEach((sequence, i) => {
+    const run = runs.at(-1);
+    if (run && samePrompt(sequences[i - 1], sequence)) run[1] = i + 1;
+    else runs.push([i, i + 1]);
+  });
+  return runs;
+}
+
+function samePrompt(a: Sequence, b: Sequence): boolean {
+  if (a.from !== b.from) return false;
+  for (let t = 0; t < a.from; t++) if (a.ids[t] !== b.ids[t]) return false;
+  return true;
+}
+
+/**
+ * @param options.share compute the prompt of neighbours that have the same one once
+ * @throws CohortError where a sequence has no token to predict from or is longer than `maxPositions`
+ */
+export function pack(
+  sequences: readonly Sequence[],
+  maxPositions: number,
+  vocabSize: number,
+  options: { share?: boolean } = {},
+): Packed {
   let scored = 0;
   let maxKeys = 0;
   sequences.forEach(({ ids, from }, i) => {
@@ -49,41 +90,98 @@ export function pack(sequences: readonly Sequence[], maxPositions: number, vocab
         "shorten the prompt or lower maxTokens",
       );
     }
-    total += ids.length - 1;
     scored += ids.length - from;
     maxKeys = Math.max(maxKeys, ids.length - 1);
+    for (let t = 0; t < ids.length; t++) {
+      if (ids[t] >= 0 && ids[t] < vocabSize) continue;
+      throw new CohortError(
+        "bad-input",
+        `pack: sequence ${i}, token ${t}: id ${ids[t]}`,
+        `ids run from 0 to ${vocabSize - 1}; use the model's own tokenizer`,
+      );
+    }
   });
-  const tokens = new Uint32Array(total);
-  const positions = new Uint32Array(total);
-  const table = new Uint32Array(6 * sequences.length);
+  const tokens: number[] = [];
+  const positions: number[] = [];
+  const table: number[] = [];
+  const wholeRows: number[] = [];
+  const wholeTable: number[] = [];
   const rows = new Uint32Array(scored);
   const targets = new Uint32Array(scored);
   const offsets = new Uint32Array(sequences.length + 1);
-  let at = 0;
-  let row = 0;
-  sequences.forEach(({ ids, from }, i) => {
-    const n = ids.length - 1;
-    table.set([at, n, 0, 0, at, n], 6 * i);
-    for (let t = 0; t <= n; t++) {
-      const id = ids[t];
-      if (!(id >= 0 && id < vocabSize)) {
-        throw new CohortError(
-          "bad-input",
-          `pack: sequence ${i}, token ${t}: id ${id}`,
-          `ids run from 0 to ${vocabSize - 1}; use the model's own tokenizer`,
-        );
-      }
-      if (t < n) {
-        tokens[at + t] = id;
-        positions[at + t] = t;
-      }
-      if (t >= from) {
-        rows[row] = at + t - 1;
-        targets[row++] = id;
-      }
+  const lay = (ids: ArrayLike<number>, from: number, to: number) => {
+    for (let t = from; t < to; t++) {
+      tokens.push(ids[t]);
+      positions.push(t);
     }
-    offsets[i + 1] = row;
-    at += n;
+  };
+  let row = 0;
+  let shared = false;
+  for (const [first, behind] of options.share ? promptRuns(sequences) : sequences.map((_, i) => [i, i + 1])) {
+    // What the run shares; 0 where there is nobody to share with.
+    const prompt = behind - first > 1 ? sequences[first].from : 0;
+    const promptAt = tokens.length;
+    if (prompt > 0) {
+      lay(sequences[first].ids, 0, prompt);
+      table.push(promptAt, prompt, 0, 0, promptAt, prompt);
+      shared = true;
+    }
+    for (let i = first; i < behind; i++) {
+      const { ids, from } = sequences[i];
+      const n = ids.length - 1;
+      const own = tokens.length;
+      const rowOf = (t: number) => (t < prompt ? promptAt + t : own + t - prompt);
+      lay(ids, prompt, n);
+      if (n > prompt) table.push(own, n - prompt, promptAt, prompt, own, n - prompt);
+      wholeTable.push(wholeRows.length, n, 0, 0, wholeRows.length, n);
+      for (let t = 0; t < n; t++) wholeRows.push(rowOf(t));
+      for (let t = from; t <= n; t++, row++) {
+        rows[row] = rowOf(t - 1);
+        targets[row] = ids[t];
+      }
+      offsets[i + 1] = row;
+    }
+  }
+  const words = (list: readonly number[]) => Uint32Array.from(list);
+  return {
+    tokens: words(tokens),
+    positions: words(positions),
+    table: words(table),
+    entries: table.length / 6,
+    maxKeys,
+    rows,
+    targets,
+    offsets,
+    ...(shared && {
+      whole: {
+        rows: words(wholeRows),
+        first: firsts(wholeRows, tokens.length),
+        table: words(wholeTable),
+        entries: sequences.length,
+      },
+    }),
+  };
+}
+
+function firsts(wholeRows: readonly number[], rows: number): Uint32Array {
+  const first = new Uint32Array(rows);
+  for (let e = wholeRows.length - 1; e >= 0; e--) first[wholeRows[e]] = e;
+  return first;
+}
+
+/**
+ * Places in order of what they hold, as core/wasm/pointwise.ts: embed_bwd sums them.
+ * @returns slots [U], the distinct values ascending; order, the places, equal values together and ascending; starts [U + 1]
+ */
+export function placesByValue(values: ArrayLike<number>): Record<"slots" | "starts" | "order", Uint32Array> {
+  const order = Uint32Array.from({ length: values.length }, (_, i) => i).sort((a, b) => values[a] - values[b] || a - b);
+  const slots: number[] = [];
+  const starts: number[] = [];
+  order.forEach((place, i) => {
+    if (i > 0 && values[order[i - 1]] === values[place]) return;
+    starts.push(i);
+    slots.push(values[place]);
   });
-  return { tokens, positions, table, sequences: sequences.length, maxKeys, rows, targets, offsets };
+  starts.push(order.length);
+  return { slots: Uint32Array.from(slots), starts: Uint32Array.from(starts), order };
 }

@@ -11,7 +11,7 @@ import { type Activation, Tape } from "../graph.ts";
 import type { ModelConfig } from "./config.ts";
 import { HEAD_STRIDE, scalarHead } from "./head.ts";
 import type { Lora, LoraPair } from "./lora.ts";
-import type { Packed } from "./pack.ts";
+import { type Packed, placesByValue, type WholeSequences } from "./pack.ts";
 import type { Parameter, Parameters } from "./parameters.ts";
 
 /** cos and sin of the rotary angles, [positions, headDim / 2]. */
@@ -34,8 +34,11 @@ interface PassInput {
   positions: DeviceBuffer;
   table: DeviceBuffer;
   rows: number;
-  sequences: number;
+  /** of the table */
+  entries: number;
   maxKeys: number;
+  /** Where prompts are shared. */
+  whole?: { rows: DeviceBuffer; first: DeviceBuffer; table: DeviceBuffer; of: WholeSequences };
   /** Decoding: keys and values go to these rows of the cache and attention reads the cache. */
   cache?: { store: KvCache; index: DeviceBuffer };
 }
@@ -219,7 +222,7 @@ export class Transformer {
       positions: this.#words(step.positions, "positions"),
       table: this.#words(step.table, "sequence table"),
       rows: step.tokens.length,
-      sequences: step.table.length / 6,
+      entries: step.table.length / 6,
       maxKeys: step.maxKeys,
       cache: { store: cache, index: this.#words(step.cacheRows, "cache rows") },
     };
@@ -313,21 +316,9 @@ export class Transformer {
       if (!this.#embedding || !packed) return;
       const { slotOf, buffer } = this.#embedding;
       // Positions sorted by token, then by place: each distinct token's sum has one fixed order.
-      const order = Uint32Array.from(packed.tokens.keys()).sort((a, b) => packed.tokens[a] - packed.tokens[b] || a - b);
-      const starts: number[] = [];
-      const slots: number[] = [];
-      order.forEach((position, i) => {
-        const id = packed.tokens[position];
-        if (i > 0 && packed.tokens[order[i - 1]] === id) return;
-        starts.push(i);
-        slots.push(slotOf.get(id)!);
-      });
-      starts.push(order.length);
-      const index = [Uint32Array.from(slots), Uint32Array.from(starts), order].map((w) =>
-        this.#words(w, "embedding order"),
-      );
-      device.run("embed_bwd", buffer, x.grad!, index[0], index[1], index[2], slots.length, config.hiddenSize);
-      for (const b of index) device.free(b);
+      const { slots, ...places } = placesByValue(packed.tokens);
+      const rows = { slots: slots.map((id) => slotOf.get(id)!), ...places };
+      this.#addRows(buffer, x.grad!, rows, config.hiddenSize);
     });
     return x;
   }
@@ -351,15 +342,8 @@ export class Transformer {
     this.#rotate(tape, input, k, kvHeads);
     const out = tape.activation(input.rows, heads * headDim, "attended");
     const stats = device.alloc(input.rows * heads * 2, "attention statistics");
-    const dims = [
-      input.sequences,
-      heads,
-      kvHeads,
-      headDim,
-      input.maxKeys,
-      this.precision,
-      this.#attentionScale,
-    ] as const;
+    const shape = [heads, kvHeads, headDim, input.maxKeys, this.precision, this.#attentionScale] as const;
+    const dims = [input.entries, ...shape] as const;
     if (input.cache) {
       const { store, index } = input.cache;
       device.run("scatter_rows", store.keys[l], k.buffer, index, input.rows, kvHeads * headDim, 0);
@@ -370,6 +354,11 @@ export class Transformer {
     }
     tape.record([out], [stats], () => {
       const [dq, dk, dv] = [q, k, v].map((a) => tape.gradOf(a).buffer);
+      if (input.whole) {
+        const given = { dout: out.grad!, out: out.buffer, stats, q: q.buffer, k: k.buffer, v: v.buffer };
+        this.#sharedAttentionBackward(input.whole, { dq, dk, dv }, given, shape);
+        return;
+      }
       device.run(
         "attention_bwd",
         dq,
@@ -387,6 +376,75 @@ export class Transformer {
     });
     tape.drop(q, k, v);
     return out;
+  }
+
+  /**
+   * Attention's backward pass where prompts are shared: each sequence whole, with a copy of the prompt's rows of its own, and
+   * the copies' gradients added up, sequences ascending. The prompt's own queries belong to its first copy; those of the
+   * others have no gradient.
+   */
+  #sharedAttentionBackward(
+    { rows, first, table, of }: NonNullable<PassInput["whole"]>,
+    to: Record<"dq" | "dk" | "dv", DeviceBuffer>,
+    from: Record<"dout" | "out" | "stats" | "q" | "k" | "v", DeviceBuffer>,
+    shape: readonly [heads: number, kvHeads: number, dim: number, maxKeys: number, precision: number, scale: number],
+  ): void {
+    const { device } = this;
+    const [heads, kvHeads, dim] = shape;
+    const own: DeviceBuffer[] = [];
+    const many = of.rows.length;
+    const few = of.first.length;
+    const [wide, narrow] = [heads * dim, kvHeads * dim];
+    const alloc = (width: number) => {
+      own.push(device.alloc(many * width, "a whole sequence's"));
+      return own.at(-1)!;
+    };
+    const copies = (x: DeviceBuffer, width: number) => {
+      const out = alloc(width);
+      device.run("gather_rows", out, x, rows, many, width, 0);
+      return out;
+    };
+    const dout = alloc(wide);
+    device.run("fill", dout, many * wide, 0);
+    device.run("scatter_rows", dout, from.dout, first, few, wide, 0);
+    const [dq, dk, dv] = [alloc(wide), alloc(narrow), alloc(narrow)];
+    device.run(
+      "attention_bwd",
+      dq,
+      dk,
+      dv,
+      dout,
+      copies(from.out, wide),
+      copies(from.stats, 2 * heads),
+      copies(from.q, wide),
+      copies(from.k, narrow),
+      copies(from.v, narrow),
+      table,
+      of.entries,
+      ...shape,
+    );
+    device.run("gather_rows", to.dq, dq, first, few, wide, 0);
+    const places = placesByValue(of.rows);
+    for (const [sum, parts] of [
+      [to.dk, dk],
+      [to.dv, dv],
+    ]) {
+      device.run("fill", sum, few * narrow, 0);
+      this.#addRows(sum, parts, places, narrow);
+    }
+    for (const buffer of own) device.free(buffer);
+  }
+
+  /** sum[slots[u]] += x[order[e]] for e from starts[u] to starts[u + 1], ascending. */
+  #addRows(
+    sum: DeviceBuffer,
+    x: DeviceBuffer,
+    { slots, starts, order }: Record<"slots" | "starts" | "order", Uint32Array>,
+    width: number,
+  ): void {
+    const index = [slots, starts, order].map((w) => this.#words(w, "order of rows"));
+    this.device.run("embed_bwd", sum, x, index[0], index[1], index[2], slots.length, width);
+    for (const b of index) this.device.free(b);
   }
 
   /** In place; the adjoint turns the gradient back in place. */
@@ -622,7 +680,10 @@ export class Transformer {
         device.run("matmul", head.grad, z, picked, this.#nothing, V, C, rows, 1, ld, C, 1, C, 1, precision);
       }
       device.run("matmul", gradient.dpicked, z, head.value, this.#nothing, rows, C, V, ld, 1, C, 1, C, 0, precision);
-      device.run("scatter_rows", hidden.grad!, gradient.dpicked, index, rows, C, at);
+      // A shared prompt's last row predicts the first token of each of its sequences.
+      if (packed.whole)
+        this.#addRows(hidden.grad!, gradient.dpicked, placesByValue(packed.rows.subarray(at, at + rows)), C);
+      else device.run("scatter_rows", hidden.grad!, gradient.dpicked, index, rows, C, at);
     }
     for (const buffer of own) device.free(buffer);
     return result;
@@ -645,18 +706,29 @@ export class Transformer {
   }
 
   #upload(packed: Packed): PassInput {
+    const { whole } = packed;
     return {
       tokens: this.#words(packed.tokens, "tokens"),
       positions: this.#words(packed.positions, "positions"),
       table: this.#words(packed.table, "sequence table"),
       rows: packed.tokens.length,
-      sequences: packed.sequences,
+      entries: packed.entries,
       maxKeys: packed.maxKeys,
+      ...(whole && {
+        whole: {
+          rows: this.#words(whole.rows, "rows of whole sequences"),
+          first: this.#words(whole.first, "first copies"),
+          table: this.#words(whole.table, "whole sequences"),
+          of: whole,
+        },
+      }),
     };
   }
 
   #release(input: PassInput): void {
     for (const buffer of [input.tokens, input.positions, input.table]) this.device.free(buffer);
+    const { whole } = input;
+    if (whole) for (const buffer of [whole.rows, whole.first, whole.table]) this.device.free(buffer);
     if (input.cache) this.device.free(input.cache.index);
   }
 

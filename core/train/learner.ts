@@ -102,7 +102,12 @@ export abstract class Learner {
     sequences: readonly Sequence[],
     now: Scores,
     whose: string,
-    options: { microBatches: number; temperature: number; current?: Record<string, Float32Array> },
+    options: {
+      microBatches: number;
+      temperature: number;
+      sharePrompts?: boolean;
+      current?: Record<string, Float32Array>;
+    },
   ): Promise<Stepped & { trained: Scores }> {
     const { session, recipe, params } = this;
     const policy = { logp: now.logp, entropy: now.entropy };

@@ -461,7 +461,8 @@ export class Trainer extends Learner {
         const own = config.miniBatches === 1 ? sequences : part.map((k) => sequences[k]);
         const value = await this.critic?.values(own, config);
         const current = value && Object.fromEntries(this.#critical!.map((name) => [name, value]));
-        const options = { microBatches: config.microBatches, temperature: config.temperature, current };
+        const { microBatches, temperature, sharePrompts } = config;
+        const options = { microBatches, temperature, sharePrompts, current };
         // Before the first optimiser step the policy is the sampler, whose log-probabilities are the trainer's bit for bit.
         const drawn = part.map((k) => trajectories[k]);
         const sampled = { logp: concat(drawn.map((c) => c.logp)), entropy: concat(drawn.map((c) => c.entropy)) };
