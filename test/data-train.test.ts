@@ -126,6 +126,18 @@ describe("no bit changes", () => {
     expect(off.lines[0].loss).toBeCloseTo(Math.LN2, 12);
   });
 
+  test("a reference folder that holds the first weights is as the copy of them; passes over the data go on from a stop", async () => {
+    const ten = dataSource({ name: "ten", rows: rows.slice(0, 10), heldout: rows.slice(0, 10) });
+    const given = { recipe: "dpo", steps: 4 };
+    const copy = await run(given, ten);
+    const storage = memoryStorage();
+    for (const name of await copy.storage.list("run/reference"))
+      await storage.write(`first/${name}`, await copy.storage.read(`run/reference/${name}`));
+    expect((await run({ ...given, reference: "./first" }, ten, { storage })).digest).toBe(copy.digest);
+    const stopped = await run(given, ten, { stopAt: 3 });
+    expect((await run({ ...given, resume: true }, ten, { storage: stopped.storage })).digest).toBe(copy.digest);
+  });
+
   test("an evaluation of the last checkpoint gives what the run said", async () => {
     const { eval: of, storage } = await run({ recipe: "dpo" });
     const config = parseConfig({ ...base, recipe: "dpo", model: "run/checkpoints/step-3" });

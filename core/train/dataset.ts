@@ -72,6 +72,9 @@ export function readsBeyondData(recipe: Recipe, params: Params = resolveParams(r
   );
 }
 
+/** Tokens of examples that are held in memory; beyond, they are made anew at each pass. */
+const KEPT_TOKENS = 2 ** 22;
+
 /** A batch before the policy's scores: what stays the same through a step. */
 interface Ready {
   batch: Batch;
@@ -84,7 +87,8 @@ export class DataTrainer extends Learner {
   readonly source: DataSource;
   readonly #kind: DataKind;
   readonly #reads: ReadonlySet<string>;
-  readonly #tokens = new Map<Example, Learned[]>();
+  readonly #kept = new Map<Example, { sequences: Learned[]; logpRef?: Float32Array }>();
+  #room = KEPT_TOKENS;
 
   private constructor(given: LearnerParts & { source: DataSource; kind: DataKind; reads: ReadonlySet<string> }) {
     super(given);
@@ -156,13 +160,39 @@ export class DataTrainer extends Learner {
     // A score is read behind the last token, which takes one place more.
     const encoder = { tokenizer, stopIds, context: model.maxTokens - (this.#scored ? 1 : 0) };
     return examples.map((example) => {
-      let found = this.#tokens.get(example);
-      if (!found) {
-        found = tokenize(example, encoder);
-        this.#tokens.set(example, found);
+      const known = this.#kept.get(example);
+      if (known) return known.sequences;
+      const sequences = tokenize(example, encoder);
+      const size = sequences.reduce((n, s) => n + s.ids.length, 0);
+      if (size <= this.#room) {
+        this.#kept.set(example, { sequences });
+        this.#room -= size;
       }
-      return found;
+      return sequences;
     });
+  }
+
+  /** Log-probabilities under the reference, which does not change: asked once of every example that is kept. */
+  async #referenceOf(
+    examples: readonly Example[],
+    learned: readonly Learned[][],
+    options: { microBatches: number; temperature: number },
+  ): Promise<Float32Array | undefined> {
+    if (this.policyReference.kind === "none") return undefined;
+    const found = examples.map((example) => this.#kept.get(example)?.logpRef);
+    const asked = learned.filter((_, k) => !found[k]);
+    const all = asked.length > 0 ? (await this.policyReference.logp(asked.flat(), options))! : new Float32Array();
+    let at = 0;
+    const parts = examples.map((example, k) => {
+      if (found[k]) return found[k];
+      const from = at;
+      at += learned[k].reduce((n, s) => n + s.ids.length - s.from, 0);
+      const part = all.slice(from, at);
+      const kept = this.#kept.get(example);
+      if (kept) kept.logpRef = part;
+      return part;
+    });
+    return Float32Array.from(parts.flatMap((part) => [...part]));
   }
 
   /** Tokens, reference scores, and what KTO asks of mismatched completions, as a batch. */
@@ -170,7 +200,7 @@ export class DataTrainer extends Learner {
     const learned = this.#learned(examples);
     const sequences = learned.flat();
     const options = { microBatches, temperature: 1 };
-    const logpRef = await this.policyReference.logp(sequences, options);
+    const logpRef = await this.#referenceOf(examples, learned, options);
     const more: Record<string, ArrayLike<number> | undefined> = { logp_ref: logpRef };
     if (this.#reads.has("seq_logp_kl")) {
       const others = mismatched(sequences, this.session.model.maxTokens);
