@@ -210,7 +210,7 @@ if (process.argv[2] === "browser") {
 
 rmSync("dist", { recursive: true, force: true });
 const entryPoints = { index: "core/index.ts", node: "hosts/node.ts", deno: "hosts/deno.ts", cli: "hosts/cli.ts" };
-Object.assign(entryPoints, { log: "hosts/log/index.ts" });
+Object.assign(entryPoints, { log: "hosts/log/index.ts", rewards: "hosts/rewards/index.ts" });
 for (const id of recipes) entryPoints[`recipes/${id}`] = `core/recipes/${id}.ts`;
 for (const key of Object.keys(entryPoints)) if (!existsSync(entryPoints[key])) delete entryPoints[key];
 if (Object.keys(entryPoints).length > 0) {

@@ -1,0 +1,30 @@
+/** @file What a ready-made reward reads of a sample: a column of its row, and no more text than it can bear. */
+import { CohortError } from "../../core/errors.ts";
+import type { Sample } from "../../core/rewards/reward.ts";
+
+/** Completions longer than this many characters get the reward of a wrong one, unread. */
+export const MAX_CHARACTERS = 100_000;
+
+export const tooLong = ({ completion }: Sample): boolean => completion.length > MAX_CHARACTERS;
+
+/** @throws CohortError("bad-reward") where the prompt file has no such column */
+export function column(sample: Sample, name: string, reward: string): unknown {
+  if (Object.hasOwn(sample.row, name)) return sample.row[name];
+  throw new CohortError(
+    "bad-reward",
+    `${reward}: the row has no column "${name}" (it has ${Object.keys(sample.row).join(", ")})`,
+    `add it to the prompt file, or name another one: ${reward}({ answer: "…" })`,
+  );
+}
+
+/** A column that holds a text or a number, as text. */
+export function textColumn(sample: Sample, name: string, reward: string): string {
+  const value = column(sample, name, reward);
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  throw new CohortError(
+    "bad-reward",
+    `${reward}: column "${name}" holds ${JSON.stringify(value)?.slice(0, 60)}`,
+    "give a text or a number",
+  );
+}

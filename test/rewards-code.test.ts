@@ -1,0 +1,111 @@
+/** Code run against tests in the sandbox: what counts, and what hostile programs get. Nothing of them reaches the process. */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runRewards } from "../core/rewards/index.ts";
+import { type CodeOptions, codeTests } from "../hosts/rewards/index.ts";
+
+const tests = ["add(1, 2) === 3", { call: "add([1], [2])", equals: "12" }, "add(0.5, 0.25) === 0.75"];
+async function score(program: string, options: CodeOptions = {}, own: unknown = tests): Promise<number | null> {
+  const row = { prompt: "p", tests: own };
+  return codeTests(options)({ prompt: "p", completion: program, completionIds: [], row });
+}
+
+test("the share of tests passed, or all of them; fenced or bare", async () => {
+  const right = "function add(a, b) { return a + b; }";
+  expect(await score(right)).toBe(1);
+  expect(await score(`Here it is:\n\`\`\`js\n${right}\n\`\`\`\nand so on`)).toBe(1);
+  expect(await score("const add = (a, b) => Number(a) + Number(b);")).toBeCloseTo(2 / 3);
+  expect(await score("const add = (a, b) => Number(a) + Number(b);", { score: "all" })).toBe(0);
+  expect(await score("function add(a, b) { return a +; }")).toBe(0);
+  expect(await score("")).toBe(0);
+  const async = 'async function later() { await null; return { a: [1, undefined], "b": NaN }; }';
+  expect(await score(async, {}, [{ call: "later()", equals: { b: null, a: [1, null] } }])).toBe(1);
+});
+
+test("what a test needs: a list of expressions or calls", async () => {
+  await expect(score("1", {}, [])).rejects.toThrow(/codeTests: column "tests" is \[\] — give a list/);
+  await expect(score("1", {}, [{ call: "f()" }])).rejects.toThrow(/give a list/);
+});
+
+describe("hostile programs get 0, and the next one its due", () => {
+  let server: Server;
+  let heard = 0;
+  beforeAll(async () => {
+    server = createServer((_, response) => {
+      heard++;
+      response.end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  });
+  afterAll(() => server.close());
+
+  const cases: [string, string][] = [
+    ["an endless loop", "while (true);"],
+    ["an endless loop in a test", "const add = () => { for (;;); }"],
+    ["endless recursion", "function f() { return f() + 1; } f();"],
+    ["a regular expression without end", "/(a+)+$/.test('a'.repeat(60) + 'b')"],
+    ["a string bomb", "let s = 'x'; for (;;) s += s;"],
+    ["an array bomb", "const a = []; for (;;) a.push(new Float64Array(1 << 14));"],
+    ["a large result", "const add = () => 'x'.repeat(5e6)"],
+    ["a throw whose text never ends", "throw { get message() { for (;;); }, get name() { for (;;); } }"],
+    ["a promise without end", "Promise.resolve().then(function f() { return Promise.resolve().then(f); })"],
+    ["a test's true forged", "const add = () => ({ valueOf: () => 3, toJSON: () => true })"],
+    ["a cut result", "JSON.stringify = () => '3'; const add = () => 4"],
+    ["globals taken away", "for (const k of Reflect.ownKeys(globalThis)) delete globalThis[k]; const add = 1"],
+  ];
+  test.each(cases)("%s", async (_, program) => {
+    expect(await score(program, { work: 20, memory: 4 })).toBe(0);
+    expect(await score("const add = (a, b) => a + b")).toBe(1);
+  });
+
+  test("a library function over a huge range, which is not counted: the worker is ended", async () => {
+    const program = "const add = () => Array.prototype.lastIndexOf.call({ length: 2 ** 53 - 1 }, 1)";
+    expect(await score(program, { seconds: 0.3 })).toBe(0);
+    expect(await score("const add = (a, b) => a + b")).toBe(1);
+  });
+
+  test("no way out: no network, files, modules, process, timers; prototypes stay the process's own", async () => {
+    const names =
+      "fetch XMLHttpRequest WebSocket Worker importScripts require process Deno Bun navigator setTimeout postMessage self std os";
+    const absent = names.split(" ").map((name) => `typeof ${name} === "undefined"`);
+    expect(await score("1", {}, absent)).toBe(1);
+    const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    for (const tried of [
+      `fetch("${address}")`,
+      `import("${address}")`,
+      'import("node:fs")',
+      'import fs from "node:fs"',
+    ]) {
+      expect(await score(`${tried}; const add = (a, b) => a + b`)).toBeLessThan(1.1);
+    }
+    expect(heard).toBe(0);
+    const pollute = `Object.prototype.polluted = 1; Array.prototype.push = () => 0; ({}).constructor.prototype.more = 1;
+      const add = () => JSON.parse('{"__proto__": {"polluted": 1}}')`;
+    expect(await score(pollute, {}, ["true", { call: "add()", equals: { a: 1 } }])).toBe(0.5);
+    expect("polluted" in {} || "more" in {}).toBe(false);
+    // Nor does one program see another.
+    expect(await score("1", {}, ['!("polluted" in {})', "typeof add === 'undefined'"])).toBe(1);
+  });
+
+  test("clock and random numbers are the same each time", async () => {
+    const own = [
+      { call: "[Math.random() < 1, Date.now(), +new Date(), new Date(5).getTime()]", equals: [true, 0, 0, 5] },
+    ];
+    expect(await score("1", {}, own)).toBe(1);
+    const share = async () => score("const x = Math.random()", {}, ["x < 0.25", "x < 0.5", "x < 0.75", "x < 1"]);
+    expect(await share()).toBe(await share());
+  });
+
+  test("a batch with hostile samples among others: each gets its own score, in its place", async () => {
+    const programs = ["const add = (a, b) => a + b", "for (;;);", "const add = () => 3", "throw 1"];
+    const samples = Array.from({ length: 12 }, (_, i) => ({
+      prompt: "p",
+      completion: programs[i % 4],
+      completionIds: [],
+      row: { prompt: "p", tests },
+    }));
+    const { total } = await runRewards([{ name: "code", fn: codeTests({ work: 50 }), weight: 1 }], samples);
+    expect([...total].map((x) => Math.round(3 * x))).toEqual([3, 0, 1, 0, 3, 0, 1, 0, 3, 0, 1, 0]);
+  });
+});
