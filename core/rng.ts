@@ -18,6 +18,9 @@ export const streams = {
   pool: 8,
   reference: 9,
   hint: 10,
+  continuation: 11,
+  /** and above: one stream a round */
+  round: 1000,
 } as const;
 
 const M0 = 0xd2511f53;

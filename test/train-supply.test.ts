@@ -34,6 +34,8 @@ describe("a stopped run goes on bit for bit", () => {
     ["ppo-gae", { recipe: "grpo", options: ["ppo-gae"] }],
     ["vade", { recipe: "grpo", options: ["vade"] }],
     ["mmr1-vas", { recipe: "grpo", options: ["mmr1-vas"] }],
+    ["replay-buffer-top-score", { recipe: "grpo", options: ["replay-buffer-top-score"] }],
+    ["reinforce-ada", { recipe: "reinforce-ada" }],
     ["cures", { recipe: "grpo", options: ["cures"] }],
   ];
   test.each(runs)("%s", async (_, more) => {
@@ -193,6 +195,9 @@ describe("second looks at a rollout", () => {
     reference: it.policyReference,
     pool: null,
     critic: null,
+    buffer: it.buffer,
+    drawn: [],
+    look: () => ({}),
     step: 0,
     microBatches: 1,
   });
@@ -212,7 +217,7 @@ describe("second looks at a rollout", () => {
       scored: true,
       right: true,
     };
-    return { prompts: [{ row, ids, index: 0 }], trajectories: [trajectory], planned: {} };
+    return { prompts: [{ row, ids, index: 0 }], trajectories: [trajectory], drawn: [trajectory], planned: {} };
   };
 
   test("Σπ² by two temperatures is Σπ² over the vocabulary", async () => {

@@ -70,7 +70,15 @@ export type SupplyName =
   | "collision"
   | "value"
   | "value-now"
-  | "outcome-return";
+  | "outcome-return"
+  | "reward-stream"
+  | "cut-values"
+  | "probe-right"
+  | "probe-confidence"
+  | "buffer-score"
+  | "difficulty-bin"
+  | "bin-sizes"
+  | "failure";
 
 /** What a filter keeps, as 1s and 0s. */
 export interface Kept {
@@ -145,7 +153,8 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
    * `head`: what is trained gives a score in place of tokens. `teacher`: the reference policy has to be another model.
    * `supply`: fields that rollouts alone do not have, and which of the trainer's supplies (core/train/supply.ts) makes each.
    * `draws`: the sampler decides which prompts are drawn, by `sampling_weight` over the prompts of the pool or over their
-   * categories, or by `selected`, and how many rollouts each gets, by `rollouts`; or the latter alone.
+   * categories, or by `selected`, and how many rollouts each gets, by `rollouts`; or the latter alone; or again after every
+   * round of rollouts, until there are as many as `rollouts` says, of which `selected` (lists by prompt) are kept.
    */
   trains?: {
     refuse?: string;
@@ -153,7 +162,7 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
     head?: "score";
     teacher?: true;
     supply?: Readonly<Record<string, SupplyName>>;
-    draws?: "prompts" | "categories" | "rollouts";
+    draws?: "prompts" | "categories" | "rollouts" | "rounds";
   };
 }
 

@@ -1,7 +1,8 @@
 import { anything, defineRecipe, flag, number } from "../recipe.ts";
-import { plans } from "../rl/budget.ts";
+import { closestPlan } from "../rl/budget.ts";
 import type { Context } from "../rl/context.ts";
-import { exp, log } from "../rl/scalar.ts";
+import { log } from "../rl/scalar.ts";
+import { exploring } from "../rl/simplex.ts";
 
 type ByBin<T> = Record<string, T>;
 
@@ -17,13 +18,6 @@ interface Game {
 
 const mapBins = <A, B>(bins: ByBin<A>, f: (value: A, bin: string) => B): ByBin<B> =>
   Object.fromEntries(Object.entries(bins).map(([bin, value]) => [bin, f(value, bin)]));
-
-/** (1−γ)·softmax(η·x) + γ/K. */
-function exploring(x: readonly number[], eta: number, gamma: number): number[] {
-  const weight = x.map((v) => exp(eta * (v - Math.max(...x))));
-  const total = weight.reduce((a, b) => a + b, 0);
-  return weight.map((w) => ((1 - gamma) * w) / total + gamma / x.length);
-}
 
 /** S_b after this batch, and which bins were in it. */
 function scores(c: Context, p: Game): { ema: ByBin<number>; there: string[] } {
@@ -50,10 +44,10 @@ function allocation(
   const prob = mapBins(count, (_, bin) => exploring(score[bin] ?? p.arms.map(() => 0), p.eta_q, p.gamma));
   const bins = Object.keys(count);
   const prompts = Object.values(count).reduce((a, b) => a + b, 0);
-  const away = (total: number): number => Math.abs(total - p.mean_rollouts * prompts);
-  const best = plans(
+  const best = closestPlan(
     bins.map((bin) => p.arms.map((n, k) => ({ cost: count[bin] * n, value: log(prob[bin][k]) }))),
-  ).reduce((a, b) => (away(b.total) < away(a.total) || (away(b.total) === away(a.total) && b.value > a.value) ? b : a));
+    p.mean_rollouts * prompts,
+  );
   const { picks } = best;
   return {
     prob,
@@ -61,6 +55,17 @@ function allocation(
     total: best.total,
     prompts,
   };
+}
+
+/** What the loss of each bin in the batch weighs. */
+function binWeights(c: Context, p: Game & { max_weight: number }): ByBin<number> {
+  const { ema, there } = scores(c, p);
+  const mixed = exploring(
+    there.map((bin) => ema[bin]),
+    p.eta_q,
+    p.gamma,
+  );
+  return Object.fromEntries(there.map((bin, k) => [bin, Math.min(mixed[k], p.max_weight)]));
 }
 
 export default defineRecipe({
@@ -83,12 +88,15 @@ State: ema (by bin), arm_score (by bin, one an arm), mu.`,
     ema_beta: number(0.12, "share of the new loss in S", { min: 0, max: 1 }),
     norm_by_share: flag(true, "divide a bin's loss by its share of the batch"),
     arms: anything<number[]>([2, 3, 4, 6, 8], "rollouts that a bin may have"),
-    mean_rollouts: number(4, "mean rollouts a prompt", { min: 0 }),
+    mean_rollouts: number(4, "mean rollouts a prompt", { min: 0, config: "rolloutsPerPrompt" }),
     mu: number(0, "first dual price"),
     alpha_mu: number(0.05, "step of the dual price", { min: 0 }),
   },
   fields: { bin: "raw", prompt_loss: "raw", bin_count: "raw" },
-  trains: { refuse: "needs each prompt's bin of difficulty: supply bin, prompt_loss and bin_count" },
+  trains: {
+    supply: { bin: "difficulty-bin", prompt_loss: "failure", bin_count: "bin-sizes" },
+    draws: "rollouts",
+  },
   state: {
     init: (p) => ({ ema: {}, arm_score: {}, mu: p.mu }),
     update: (c, p) => {
@@ -97,16 +105,26 @@ State: ema (by bin), arm_score (by bin, one an arm), mu.`,
       return { ...c.state, ema: scores(c, p).ema, mu };
     },
   },
-  outputs: (c, p) => {
-    const { ema, there } = scores(c, p);
-    const mixed = exploring(
-      there.map((bin) => ema[bin]),
-      p.eta_q,
-      p.gamma,
-    );
-    const weight = Object.fromEntries(there.map((bin, k) => [bin, Math.min(mixed[k], p.max_weight)]));
+  option: true,
+  sampler: (c, p) => {
     const { prob, rollouts, total } = allocation(c, p);
-    const sample_weight = c.raw<string[]>("bin").map((bin) => weight[bin]);
-    return { weight, sample_weight, arm_prob: prob, rollouts, rollouts_total: total };
+    const weight = binWeights(c, p);
+    c.output("weight", weight);
+    c.output(
+      "sample_weight",
+      c.raw<string[]>("bin").map((bin) => weight[bin]),
+    );
+    c.output("arm_prob", prob);
+    c.output("rollouts", rollouts);
+    c.output("rollouts_total", total);
+    c.output(
+      "prompt_rollouts",
+      c.raw<string[]>("bin").map((bin) => rollouts[bin]),
+    );
+  },
+  weight: (c, p) => {
+    const weight = binWeights(c, p);
+    const own = c.raw<string[]>("bin").map((bin) => weight[bin]);
+    return own.length === c.group.size ? c.lift(c.group, own).to(c.trajectory) : c.number(1, c.trajectory);
   },
 });

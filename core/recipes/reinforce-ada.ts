@@ -1,4 +1,7 @@
-import { choice, defineRecipe, flag, integer, number } from "../recipe.ts";
+import { choice, defineRecipe, flag, integer, none, number } from "../recipe.ts";
+import { tokenMean } from "../rl/aggregate.ts";
+import type { Context } from "../rl/context.ts";
+import { ppoClip } from "../rl/gate.ts";
 
 interface Rule {
   choice: "balanced" | "positive_focused";
@@ -34,13 +37,26 @@ function draw(stream: readonly number[], rule: Rule): Drawn {
     const of = (label: boolean) => [...samples.keys()].filter((k) => samples[k] > rule.positive_threshold === label);
     const [positive, negative] = [of(true), of(false)];
     const done = balanced ? positive.length >= half && negative.length >= n - half : positive.length >= 1;
-    if (!done && rounds < rule.max_rounds) continue;
+    // A round that is not drawn yet is asked for before the next is thought of.
+    if (!done && rounds < rule.max_rounds && samples.length === rounds * rule.round_repeat) continue;
     const total = Math.min(n, samples.length);
     const share = Math.ceil((positive.length / Math.max(1, samples.length)) * n);
     const wanted = done || balanced ? half : Math.max(1, Math.min(share, total - 1));
     return { rounds, samples, positive, negative, selected: take(positive, negative, Math.min(wanted, total), total) };
   }
 }
+
+/** A reward less the success rate over all draws of its prompt, divided by their deviation where asked. */
+function advantageOf(reward: number, { samples, positive, negative }: Drawn, eps: number, scaled: boolean): number {
+  const n = samples.length;
+  const rate = n > 1 ? positive.length / n : 0;
+  const spread = positive.length * (1 - rate) * (1 - rate) + negative.length * rate * rate;
+  const std = n > 1 ? Math.sqrt(spread / (n - 1)) : 1;
+  return (reward - rate) / (scaled ? Math.max(std, 1e-6) + eps : 1);
+}
+
+/** Rewards of each prompt's draws, in order. */
+const streams = (c: Context): number[][] => c.raw<number[][]>("reward_stream");
 
 export default defineRecipe({
   id: "reinforce-ada",
@@ -51,39 +67,51 @@ export default defineRecipe({
   stage: ["sampler", "filter", "advantage"],
   describe: `Prompts are sampled in rounds and leave as soon as they have enough right and wrong answers (or one right one); of
 all draws a fixed number is kept, half and half as far as they go, and the baseline is the success rate over all draws, so
-that a rare success is worth more. Here: rounds, selection and advantages from a stream of rewards by prompt. The update is
-dapo's clip on advantage (or advantage_std); the local-statistics option is plain GRPO on what is kept.`,
+that a rare success is worth more. reward_stream holds the rewards of all draws by prompt. The update is dapo's clip, token
+mean; the local-statistics option is plain GRPO on what is kept.`,
   formula: "A = R − pos/(pos + neg) over all draws of the prompt, or that over max(std, 1e-6) + std_eps",
   params: {
     choice: choice("balanced", ["balanced", "positive_focused"], "when a prompt has enough"),
     max_rounds: integer(4, "rounds of a prompt at most", { min: 1 }),
     round_repeat: integer(8, "draws of a round", { min: 1 }),
-    keep_per_prompt: integer(4, "draws that are kept", { min: 0 }),
+    keep_per_prompt: integer(4, "draws that are kept", { min: 0, config: "rolloutsPerPrompt" }),
     positive_threshold: number(0.7, "a reward above counts as right"),
     std_eps: number(1e-6, "added to the deviation", { min: 0 }),
-    global_stat_est: flag(true, "statistics over all draws (the trainer's choice of output)"),
-    norm_by_std: flag(false, "train on advantage_std (the trainer's choice of output)"),
+    global_stat_est: flag(true, "statistics over all draws (there is this one alone)"),
+    norm_by_std: flag(false, "train on advantage_std"),
+    eps_lo: number(0.2, "clip range below 1", { min: 0, max: 1 }),
+    eps_hi: number(0.28, "clip range above 1", { min: 0 }),
   },
   fields: { reward_stream: "raw" },
-  outputs: (c, p) => {
-    const drawn = c.raw<number[][]>("reward_stream").map((stream) => draw(stream, p));
+  trains: { supply: { reward_stream: "reward-stream" }, draws: "rounds" },
+  sampler: (c, p) => {
+    const drawn = streams(c).map((stream) => draw(stream, p));
     const advantages = (scaled: boolean) =>
-      drawn.map(({ samples, positive, negative, selected }) => {
-        const n = samples.length;
-        const rate = n > 1 ? positive.length / n : 0;
-        const spread = positive.length * (1 - rate) * (1 - rate) + negative.length * rate * rate;
-        const std = n > 1 ? Math.sqrt(spread / (n - 1)) : 1;
-        const divisor = scaled ? Math.max(std, 1e-6) + p.std_eps : 1;
-        return selected.map((k) => (samples[k] - rate) / divisor);
-      });
-    return {
-      rounds: drawn.map((d) => d.rounds),
-      rollouts: drawn.map((d) => d.rounds * p.round_repeat),
-      selected: drawn.map((d) => d.selected),
-      prompt_stats: { pos: drawn.map((d) => d.positive.length), neg: drawn.map((d) => d.negative.length) },
-      advantage: advantages(false),
-      advantage_std: advantages(true),
-    };
+      drawn.map((d) => d.selected.map((k) => advantageOf(d.samples[k], d, p.std_eps, scaled)));
+    c.output(
+      "rounds",
+      drawn.map((d) => d.rounds),
+    );
+    c.output(
+      "rollouts",
+      drawn.map((d) => d.rounds * p.round_repeat),
+    );
+    c.output(
+      "selected",
+      drawn.map((d) => d.selected),
+    );
+    c.output("prompt_stats", { pos: drawn.map((d) => d.positive.length), neg: drawn.map((d) => d.negative.length) });
+    c.output("advantage", advantages(false));
+    c.output("advantage_std", advantages(true));
   },
-  trains: { refuse: "needs sampling in rounds with a stop by prompt: replay it on reward_stream" },
+  advantage: (c, p) => {
+    if (!c.has("reward")) return c.number(0, c.trajectory);
+    const group = c.trajectory.edge(c.group).index;
+    const drawn = streams(c).map((stream) => draw(stream, p));
+    const own = c.reward.values().map((r, i) => advantageOf(r, drawn[group[i]], p.std_eps, p.norm_by_std));
+    return c.lift(c.trajectory, own);
+  },
+  gate: (c, ratio, p) => ppoClip(c, ratio, c.advantage, { lo: p.eps_lo, hi: p.eps_hi }),
+  kl: none,
+  aggregate: tokenMean,
 });

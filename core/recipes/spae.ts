@@ -49,7 +49,5 @@ left out: probe_correctness and probe_confidence have one number a step, turn sa
     c.output("advantage_raw", raw);
     return zScore(raw, ALL, { eps: p.eps, ddof: p.std === "sample" ? 1 : 0, weight: c.mask });
   },
-  trains: {
-    refuse: "needs forced answers after each step: supply turn, probe_correctness and probe_confidence, one a step",
-  },
+  trains: { supply: { turn: "segment", probe_correctness: "probe-right", probe_confidence: "probe-confidence" } },
 });

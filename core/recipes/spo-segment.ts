@@ -70,6 +70,7 @@ around them are left out; without cut_values every advantage is 0.`,
   },
   fields: { cut_values: "raw", tree: "raw" },
   sampler: (c, p) => {
+    if (c.has("logp_old")) c.output("cutpoints", cutpoints(c, p.prob_threshold, p.cutpoint_interval));
     if (!c.hasRaw("tree")) return;
     c.output(
       "edges",
@@ -80,7 +81,6 @@ around them are left out; without cut_values every advantage is 0.`,
     if (!c.hasRaw("cut_values")) return c.number(0, c.token.size > 0 ? c.token : c.trajectory);
     const cuts = cutpoints(c, p.prob_threshold, p.cutpoint_interval);
     const raw = c.lift(c.token, segmentAdvantage(c, cuts, p.prob_threshold));
-    c.output("cutpoints", cuts);
     c.output("advantage_raw", raw);
     const some = unsure(c, p.prob_threshold);
     const weight = some.maxOver(ALL).where(some, c.mask);
@@ -97,5 +97,5 @@ around them are left out; without cut_values every advantage is 0.`,
     const penalty = k.sumOver(ALL).div(Math.max(1, c.trajectory.size)).mul(p.kl_coef);
     return policy.add(penalty).mul(live);
   },
-  trains: { refuse: "needs fresh rollouts at cut points: supply cut_values, the mean reward at each" },
+  trains: { supply: { cut_values: "cut-values" } },
 });

@@ -61,6 +61,12 @@ export function plans(items: readonly (readonly Choice[])[], limit = Number.POSI
   })).filter(({ value }) => value > Number.NEGATIVE_INFINITY);
 }
 
+/** The plan whose total comes closest to `budget`; of equally close ones that of most value. */
+export function closestPlan(items: readonly (readonly Choice[])[], budget: number): Plan {
+  const away = ({ total }: Plan): number => Math.abs(total - budget);
+  return plans(items).reduce((a, b) => (away(b) < away(a) || (away(b) === away(a) && b.value > a.value) ? b : a));
+}
+
 /** `amount` units shared evenly over n places, what is left over one each to the first ones. */
 export function evenly(amount: number, n: number): number[] {
   const each = Math.floor(amount / n);

@@ -1,6 +1,14 @@
 /**
  * @file Categorical distributions that are themselves the parameters: their score-function gradient and their simplex.
  */
+import { exp } from "./scalar.ts";
+
+/** (1−γ)·softmax(η·x) + γ/K: exponential weights that keep exploring. */
+export function exploring(x: readonly number[], eta: number, gamma: number): number[] {
+  const weight = x.map((v) => exp(eta * (v - Math.max(...x))));
+  const total = weight.reduce((a, b) => a + b, 0);
+  return weight.map((w) => ((1 - gamma) * w) / total + gamma / x.length);
+}
 
 /** clamp(p − v, floor, 1) with v such that the entries sum to 1 (exact; all `floor` where even these sum to more). */
 export function projectSimplex(p: readonly number[], floor: number): number[] {

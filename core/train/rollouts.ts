@@ -22,12 +22,13 @@ import {
   type Recipe,
   resolveParams,
 } from "../recipe.ts";
-import { dryRun, runRewards } from "../rewards/index.ts";
+import { dryRun, type RewardResult, runRewards } from "../rewards/index.ts";
 import { exp } from "../rl/scalar.ts";
 import { Stream, streams } from "../rng.ts";
 import type { SampleLine } from "../run.ts";
 import { Session } from "../session.ts";
 import type { TaskSource } from "../tasks/index.ts";
+import { GroupBuffer } from "./buffer.ts";
 import { Critic } from "./critic.ts";
 import { Learner, type LearnerParts } from "./learner.ts";
 import { openModel, promptIds, promptText, type Runtime } from "./model.ts";
@@ -154,13 +155,16 @@ export class Trainer extends Learner {
   /** Fields that follow the critic; null: there is none. */
   readonly #critical: readonly string[] | null;
   #critic: Critic | null = null;
+  readonly buffer = new GroupBuffer();
+  #drawn: Trajectory[] = [];
 
   private constructor(given: LearnerParts & { task: TaskSource }) {
     super(given);
     const { recipe, task, config, session } = given;
     this.task = task;
     const supplies = suppliesOf(recipe).map(({ supply }) => supply);
-    const pooled = recipe.trains?.draws || config.promptPool > 0 || supplies.some((supply) => supply.pool);
+    const steers = recipe.trains?.draws !== undefined && recipe.trains.draws !== "rounds";
+    const pooled = steers || config.promptPool > 0 || supplies.some((supply) => supply.pool);
     const { tokenizer } = session.loaded;
     this.pool = pooled ? PromptPool.of(task, config, (row) => promptIds(tokenizer, row)) : null;
     this.#keeps = new Set(supplies.map((supply) => supply.keeps));
@@ -296,8 +300,11 @@ export class Trainer extends Learner {
   get #means(): Means {
     const { config, task, session, params, recipe, policyReference: reference, pool, step } = this;
     const state = this.state ?? recipe.state?.init(params) ?? {};
-    const critic = this.critic;
-    return { config, task, session, params, state, reference, pool, critic, step, microBatches: this.#pieces };
+    const { critic, buffer } = this;
+    const microBatches = this.#pieces;
+    const look = (of: Step) => plan(recipe, params, batchOf(of.trajectories, undefined), this.state);
+    const own = { config, task, session, params, state, reference, pool, critic, buffer };
+    return { ...own, step, microBatches, drawn: this.#drawn, look };
   }
 
   /** A copy of the policy as it is when first asked for: after the warm start. */
@@ -307,7 +314,10 @@ export class Trainer extends Learner {
   }
 
   override save(): Record<string, unknown> {
-    return this.pool ? { pool: this.pool.save() } : {};
+    return {
+      ...(this.pool && { pool: this.pool.save() }),
+      ...(this.buffer.size > 0 && { buffer: this.buffer.save() }),
+    };
   }
 
   override async saveFiles(storage: Storage, dir: string): Promise<void> {
@@ -316,6 +326,7 @@ export class Trainer extends Learner {
 
   override async restore(state: Record<string, unknown>, storage: Storage, dir: string): Promise<void> {
     if (state.pool) this.pool?.restore(state.pool);
+    if (state.buffer) this.buffer.restore(state.buffer);
     if (await storage.exists(`${dir}/critic`)) await this.critic?.session.loadState(storage, `${dir}/critic`);
   }
 
@@ -334,14 +345,14 @@ export class Trainer extends Learner {
       const prompts = rows.map((row, index) => ({ row, ids: promptIds(tokenizer, row), index }));
       return { prompts, counts: prompts.map(() => even), planned: recipe.trains?.supply ? this.#ask([]) : {} };
     }
-    const over = recipe.trains?.draws;
+    const over = recipe.trains?.draws === "rounds" ? undefined : recipe.trains?.draws;
     const all = pool.prompts.map((_, q) => q);
     const chosen =
       over && over !== "rollouts"
         ? pool.choose(this.#ask(all), config.promptsPerStep, this.step, over)
         : pool.next(config.promptsPerStep);
     const planned = this.#ask(chosen);
-    const asked = over ? numbers(planned.rollouts) : undefined;
+    const asked = over ? (numbers(planned.rollouts) ?? numbers(planned.prompt_rollouts)) : undefined;
     // A prompt that nothing is known of is tried: a sampler that gives it nothing would never learn of it.
     const counts = chosen.map((q, k) => {
       const n = asked?.[k] ?? even;
@@ -350,6 +361,46 @@ export class Trainer extends Learner {
     const live = counts.some((n) => n > 0) ? counts : counts.map(() => even);
     const visited = chosen.flatMap((q, k) => (live[k] > 0 ? [{ prompt: pool.prompts[q], rollouts: live[k] }] : []));
     return { prompts: visited.map((v) => v.prompt), counts: visited.map((v) => v.rollouts), planned };
+  }
+
+  /** Rollouts of the prompts, with their rewards; of samplers that go by rounds, round after round. */
+  async #rollOut(
+    prompts: readonly StepPrompt[],
+    counts: readonly number[],
+  ): Promise<{ rollouts: Trajectory[]; result: RewardResult; kept: Trajectory[] }> {
+    const { config, session, recipe } = this;
+    const random = { seed: config.seed, stream: streams.sample, step: this.step };
+    const ids = prompts.map((p) => p.ids);
+    if (recipe.trains?.draws !== "rounds") {
+      const completions = await session.sample(ids, counts, config, random);
+      const { trajectories, result } = await judged(this, prompts, completions, "policy");
+      return { rollouts: trajectories, result, kept: trajectories };
+    }
+    const places = prompts.map((_, p) => p);
+    this.#drawn = [];
+    for (let round = 0; ; round++) {
+      const outputs = this.#ask(places);
+      const wanted = numbers(outputs.rollouts) ?? [];
+      const more = places.map((p) => Math.max(0, wanted[p] - this.#drawn.filter((t) => t.prompt === p).length));
+      if (!more.some((n) => n > 0)) {
+        const selected = outputs.selected as number[][];
+        const kept = places.flatMap((p) => {
+          const own = this.#drawn.filter((t) => t.prompt === p);
+          return selected[p].map((k) => own[k]);
+        });
+        return { rollouts: this.#drawn, result: resultOf(this.#drawn), kept };
+      }
+      const live = places.filter((p) => more[p] > 0);
+      const key = { ...random, stream: streams.round + round };
+      const drawn = await session.sample(
+        live.map((p) => ids[p]),
+        live.map((p) => more[p]),
+        config,
+        key,
+      );
+      const placed = drawn.map((c) => ({ ...c, prompt: live[c.prompt] }));
+      this.#drawn = [...this.#drawn, ...(await judged(this, prompts, placed, "policy")).trajectories];
+    }
   }
 
   /** The sampler's outputs about prompts of the pool, before there are rollouts. */
@@ -365,13 +416,11 @@ export class Trainer extends Learner {
   async trainStep(): Promise<{ metrics: StepMetrics; lines: SampleLine[] }> {
     const { config, session, recipe, params, runtime, pool } = this;
     const began = runtime.clock();
+    this.#drawn = [];
     const means = this.#means;
     if (this.step === 0) for (const { supply } of suppliesOf(recipe)) await supply.start?.(means);
     const { prompts, counts, planned } = this.#draw();
-    const random = { seed: config.seed, stream: streams.sample, step: this.step };
-    const ids = prompts.map((p) => p.ids);
-    const completions = await session.sample(ids, counts, config, random);
-    const { trajectories: rollouts, result } = await judged(means, prompts, completions, "policy");
+    const { rollouts, result, kept } = await this.#rollOut(prompts, counts);
     const lengths = rollouts.map((t) => t.ids.length);
     const tokens = lengths.reduce((a, b) => a + b, 0) + rollouts.reduce((n, t) => n + t.context.length, 0);
     const metrics: Partial<StepMetrics> = {
@@ -386,7 +435,7 @@ export class Trainer extends Learner {
         rollouts.map((t) => t.finish === "stop"),
       ),
     };
-    const step: Step = { prompts, trajectories: rollouts.filter((t) => t.scored), planned };
+    const step: Step = { prompts, trajectories: kept.filter((t) => t.scored), drawn: rollouts, planned };
     if (step.trajectories.length > 0) {
       await supplyRows(recipe, step, means);
       const passes = { microBatches: this.#pieces, temperature: config.temperature };
@@ -521,6 +570,16 @@ export class Trainer extends Learner {
   }
 }
 
+/** Rewards of trajectories that were judged in several calls. */
+function resultOf(trajectories: readonly Trajectory[]): RewardResult {
+  const names = Object.keys(trajectories[0]?.rewards ?? {});
+  return {
+    rewards: Object.fromEntries(names.map((name) => [name, Float64Array.from(trajectories, (t) => t.rewards[name])])),
+    total: Float64Array.from(trajectories, (t) => t.total),
+    scored: trajectories.map((t) => t.scored),
+  };
+}
+
 /** The trajectories as a batch: what every recipe may read. */
 function batchOf(trajectories: readonly Trajectory[], logpRef: Float32Array | undefined): Batch {
   const lengths = trajectories.map((t) => t.ids.length);
@@ -530,8 +589,8 @@ function batchOf(trajectories: readonly Trajectory[], logpRef: Float32Array | un
     truncated: trajectories.map((t) => (t.finish === "length" ? 1 : 0)),
     correct: trajectories.map((t) => (t.right ? 1 : 0)),
     mask: new Float64Array(n).fill(1),
-    logp_old: concat(trajectories.map((t) => t.logp)),
-    logp_rollout: concat(trajectories.map((t) => t.logp)),
+    logp_old: concat(trajectories.map((t) => t.logpOld ?? t.logp)),
+    logp_rollout: concat(trajectories.map((t) => t.logpOld ?? t.logp)),
     entropy: concat(trajectories.map((t) => t.entropy)),
     tokens: concat(trajectories.map((t) => t.ids)),
   };

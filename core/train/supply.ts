@@ -6,6 +6,8 @@ import type { TrainConfig } from "../config.ts";
 import { CohortError } from "../errors.ts";
 import type { Recipe, SupplyName } from "../recipe.ts";
 import type { TaskSource } from "../tasks/index.ts";
+import * as buffer from "./supply/buffer.ts";
+import * as continuation from "./supply/continuation.ts";
 import * as demonstration from "./supply/demonstration.ts";
 import * as passes from "./supply/pass.ts";
 import * as pool from "./supply/pool.ts";
@@ -62,6 +64,14 @@ export const SUPPLIES: Readonly<Record<SupplyName, Supply>> = {
   value: values.value,
   "value-now": values.valueNow,
   "outcome-return": values.outcomeReturn,
+  "reward-stream": text.rewardStream,
+  "cut-values": continuation.cutValues,
+  "probe-right": continuation.probeRight,
+  "probe-confidence": continuation.probeConfidence,
+  "buffer-score": buffer.bufferScore,
+  "difficulty-bin": pool.difficultyBin,
+  "bin-sizes": pool.binSizes,
+  failure: pool.failure,
 };
 
 /** The supplies of a recipe, field by field. */

@@ -8,6 +8,7 @@ import { type RewardResult, type Row, runRewards, type Sample } from "../rewards
 import type { Completion } from "../rollout.ts";
 import type { Session } from "../session.ts";
 import type { TaskSource } from "../tasks/index.ts";
+import type { GroupBuffer } from "./buffer.ts";
 import type { Critic } from "./critic.ts";
 import type { PromptPool } from "./pool.ts";
 import type { ReferencePolicy } from "./reference.ts";
@@ -22,7 +23,7 @@ export interface StepPrompt {
 
 /** One member of a group, whoever wrote it. */
 export interface Trajectory extends Completion {
-  by: "policy" | "demonstration" | "hint" | "reference";
+  by: "policy" | "demonstration" | "hint" | "reference" | "buffer";
   /** ids that it was written after: those of the prompt, or of a longer one with a hint */
   context: readonly number[];
   sample: Sample;
@@ -32,6 +33,8 @@ export interface Trajectory extends Completion {
   /** false where no reward applies: it takes no part in training */
   scored: boolean;
   right: boolean;
+  /** log-probabilities of the policy that drew it, where that is not the present one: of an earlier step */
+  logpOld?: Float32Array;
 }
 
 export const sequenceOf = ({ context, ids }: Pick<Trajectory, "context" | "ids">): Sequence => ({
@@ -67,6 +70,12 @@ export interface Means {
   readonly reference: ReferencePolicy;
   readonly pool: PromptPool | null;
   readonly critic: Critic | null;
+  /** the rollouts so far of the step, where the sampler is asked again after each round */
+  readonly drawn: readonly Trajectory[];
+  /** the sampler's outputs about the batch as it is, before its supplied fields are there */
+  look(step: Step): Record<string, unknown>;
+  /** groups of earlier steps */
+  readonly buffer: GroupBuffer;
   /** steps done */
   readonly step: number;
   /** pieces of a pass over a rollout batch */
@@ -106,6 +115,8 @@ export interface Step {
   prompts: readonly StepPrompt[];
   /** supplies add to it and replace in it */
   trajectories: Trajectory[];
+  /** all rollouts of the policy, those among them that were not kept too */
+  drawn: readonly Trajectory[];
   /** what the sampler decided before the rollouts */
   planned: Readonly<Record<string, unknown>>;
 }

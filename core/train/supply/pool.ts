@@ -2,7 +2,7 @@
 import { betaDraw } from "../../draws.ts";
 import { Stream, streams } from "../../rng.ts";
 import type { History } from "../pool.ts";
-import type { Means, Step } from "../trajectories.ts";
+import { type Means, ofPrompt, type Step } from "../trajectories.ts";
 import { answerSurprise } from "./demonstration.ts";
 import { groupsOf, probes, type Supply } from "./types.ts";
 
@@ -177,4 +177,38 @@ export const storedLogpNow: Supply = {
     return now;
   },
   probe: () => [[-1], [-1]],
+};
+
+/** Quarters of the present success rate; a prompt that was not seen yet has a bin of its own. */
+const binOf = (q: number, { pool }: Means): string =>
+  pool!.history[q].seen === 0 ? "new" : String(Math.floor(QUARTERS * pool!.rate(q)));
+
+export const difficultyBin = ofAsked(
+  { is: "the bin of each prompt by its present success rate", probe: () => ["0", "1"] },
+  binOf,
+);
+
+const sizes = (prompts: readonly number[], means: Means): Record<string, number> => {
+  const count: Record<string, number> = {};
+  for (const q of prompts) count[binOf(q, means)] = (count[binOf(q, means)] ?? 0) + 1;
+  return count;
+};
+
+export const binSizes: Supply = {
+  is: "how many prompts of the step each bin has",
+  pool: true,
+  ask: sizes,
+  field: (step, means) => sizes(indices(step), means),
+  probe: () => ({ 0: 1, 1: 1 }),
+};
+
+export const failure: Supply = {
+  is: "the share of wrong rollouts of each prompt",
+  ask: (prompts) => prompts.map(() => 0),
+  field: (step) =>
+    groupsOf(step).map((p) => {
+      const own = ofPrompt(step, p);
+      return own.filter((t) => !t.right).length / own.length;
+    }),
+  probe: () => [0.5, 0.25],
 };

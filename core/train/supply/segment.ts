@@ -27,7 +27,7 @@ function segmentsOf(t: Trajectory, { session }: Means): number[] {
 }
 
 /** Where each segment ends, as a number of tokens. */
-const endsOf = (t: Trajectory, means: Means): number[] => {
+export const segmentEnds = (t: Trajectory, means: Means): number[] => {
   const of = segmentsOf(t, means);
   return of.flatMap((s, k) => (k === of.length - 1 || of[k + 1] !== s ? [k + 1] : []));
 };
@@ -35,7 +35,7 @@ const endsOf = (t: Trajectory, means: Means): number[] => {
 /** The text up to each segment's end. */
 function textsOf(t: Trajectory, means: Means): string[] {
   const { tokenizer, stopIds } = means.session.loaded;
-  return endsOf(t, means).map((n) => {
+  return segmentEnds(t, means).map((n) => {
     const ids = t.ids.slice(0, n);
     const own = stopIds.includes(ids[n - 1]) ? ids.slice(0, -1) : ids;
     return decodeContinuation(tokenizer, [...t.context], own, { skipSpecial: true });
@@ -52,7 +52,7 @@ export const segment: Supply = {
 
 export const segmentCount: Supply = {
   is: "the number of segments of each rollout",
-  field: (step, means) => each(step, (t) => endsOf(t, means).length),
+  field: (step, means) => each(step, (t) => segmentEnds(t, means).length),
   probe: probes.trajectory,
 };
 
@@ -81,7 +81,8 @@ export const segmentRight: Supply = {
 
 export const segmentOutcome: Supply = {
   is: "the reward of each segment: the rollout's on its last, 0 before",
-  field: (step, means) => each(step, (t) => endsOf(t, means).map((_, k, all) => (k === all.length - 1 ? t.total : 0))),
+  field: (step, means) =>
+    each(step, (t) => segmentEnds(t, means).map((_, k, all) => (k === all.length - 1 ? t.total : 0))),
   probe: probes.ragged,
 };
 
@@ -93,7 +94,8 @@ export const outcome: Supply = {
 
 export const segmentState: Supply = {
   is: "the text before each segment",
-  field: (step, means) => each(step, (t) => ["", ...textsOf(t, means).slice(0, -1)].slice(0, endsOf(t, means).length)),
+  field: (step, means) =>
+    each(step, (t) => ["", ...textsOf(t, means).slice(0, -1)].slice(0, segmentEnds(t, means).length)),
   probe: () => [[""], [""], [""], [""]],
 };
 
@@ -117,7 +119,7 @@ export const segmentBelief: Supply = {
   field: (step, means) =>
     once(step, "belief", async () => {
       const places = step.trajectories.flatMap((t, i) =>
-        [0, ...endsOf(t, means).slice(0, -1)].map((n) => ({ t, i, n })),
+        [0, ...segmentEnds(t, means).slice(0, -1)].map((n) => ({ t, i, n })),
       );
       const most = means.session.model.maxTokens;
       const sequences = places.map(({ t, n }) => {

@@ -1,6 +1,6 @@
 /** @file The words of rollouts. */
 import { needsDemonstrations } from "./demonstration.ts";
-import { probes, type Supply } from "./types.ts";
+import { groupsOf, probes, type Supply } from "./types.ts";
 
 export const completion: Supply = {
   is: "the text of each rollout",
@@ -54,4 +54,14 @@ export const sentenceType: Supply = {
       sentencesOf(t.sample.completion).map((s) => (s.includes("?") ? 1 : s.includes("!") ? 2 : 0)),
     ),
   probe: () => [[0], [1], [], [0]],
+};
+
+export const rewardStream: Supply = {
+  is: "rewards of all rollouts of each prompt, in the order in which they were drawn",
+  ask: (prompts, { drawn }) => prompts.map((_, p) => drawn.filter((t) => t.prompt === p).map((t) => t.total)),
+  field: (step) => groupsOf(step).map((p) => step.drawn.filter((t) => t.prompt === p).map((t) => t.total)),
+  probe: () => [
+    [1, 0, 1, 0],
+    [1, 0, 0, 0],
+  ],
 };
