@@ -15,6 +15,8 @@ import type { Browser, BrowserContext, Download, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseConfig } from "../core/config.ts";
 import { openModelDirectory } from "../core/model/directory.ts";
+import type { Io } from "../hosts/cli/command.ts";
+import { main } from "../hosts/cli/main.ts";
 import { loadRewardFile } from "../hosts/cli/reward-file.ts";
 import { pageServer } from "../hosts/cli/ui.ts";
 import { createEngine } from "../hosts/node.ts";
@@ -330,6 +332,42 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   expect(complaints).toEqual([]);
   await context.close();
 }, 60_000);
+
+test("cohort ui: prints its address, serves the built page with the headers for threads and nothing else, ends at Ctrl-C", async () => {
+  let stop = () => {};
+  let out = "";
+  let err = "";
+  const io = {
+    out: (text: string) => {
+      out += text;
+    },
+    err: (text: string) => {
+      err += text;
+    },
+    terminal: false,
+    env: {},
+    onInterrupt(callback: () => void) {
+      stop = callback;
+      return () => {};
+    },
+  } as unknown as Io;
+  const ended = main(["ui", "--port", "0"], io);
+  while (!out && !err) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(err).toBe("");
+  const url = out.trim();
+  const page = await fetch(url);
+  expect(page.headers.get("Cross-Origin-Opener-Policy")).toBe("same-origin");
+  expect(page.headers.get("Cross-Origin-Embedder-Policy")).toBe("require-corp");
+  expect(await page.text()).toContain('<script type="module" src="./main.js">');
+  for (const path of ["..%2f..%2fpackage.json", "%2e%2e/cli.js", "nothing", "%"]) {
+    expect((await fetch(url + path)).status).toBeGreaterThanOrEqual(400);
+  }
+  const { port } = new URL(url);
+  expect(await main(["ui", "--port", port], io)).toBe(1);
+  expect(err).toMatch(/^cohort: ui: cannot listen on 127\.0\.0\.1, port \d+: it is taken — give another --port\n$/);
+  stop();
+  expect(await ended).toBe(0);
+});
 
 describe("what is wrong is said next to it", () => {
   let context: BrowserContext;

@@ -2,6 +2,7 @@
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { networkInterfaces } from "node:os";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CohortError } from "../../core/errors.ts";
@@ -17,8 +18,8 @@ Serves the page on this machine and prints its address. Models and runs stay in 
 The page's folder (dist/page) can also be put on any static server.
 
   --port N      default: ${PORT}, or another one where that is taken; 0: any free one
-  --host NAME   what it listens on (default: 127.0.0.1, this machine alone). Other machines reach the page over http only
-                without threads and without storage, which browsers keep for https and localhost
+  --host NAME   what it listens on (default: 127.0.0.1, this machine alone). With 0.0.0.0 a phone
+                in the same network reaches it too; over http it has one thread and no WebGPU
 `,
   options: { port: { type: "string" }, host: { type: "string" } },
   run,
@@ -82,6 +83,14 @@ function listen(server: Server, port: number, host: string): Promise<void> {
   });
 }
 
+/** What a browser writes to reach it, this machine first. */
+function namesOf(host: string): string[] {
+  if (host === "127.0.0.1") return ["localhost"];
+  if (host !== "0.0.0.0" && host !== "::") return [host.includes(":") ? `[${host}]` : host];
+  const others = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return ["localhost", ...others.filter((at) => at.family === "IPv4" && !at.internal).map((at) => at.address)];
+}
+
 async function run(args: Arguments, io: Io): Promise<number> {
   const asked = numberOption(args, "port", { min: 0, max: 65535, whole: true });
   const host = textOption(args, "host") ?? "127.0.0.1";
@@ -104,8 +113,7 @@ async function run(args: Arguments, io: Io): Promise<number> {
     );
   }
   const { port } = server.address() as AddressInfo;
-  const name = host === "127.0.0.1" || host === "0.0.0.0" || host === "::" ? "localhost" : host;
-  io.out(`http://${name}:${port}/\n`);
+  for (const name of namesOf(host)) io.out(`http://${name}:${port}/\n`);
   if (io.terminal) io.out("Open it in a browser; Ctrl-C ends the server, the page goes on without it.\n");
   await new Promise<void>((resolve) => {
     io.onInterrupt(resolve);

@@ -11,6 +11,9 @@ export interface EngineState {
 
 export const engineState = new Store<EngineState>({ engine: null, busy: "" });
 
+const ATTEMPTS = 3;
+const PAUSE = 300;
+
 let opening: Promise<BrowserEngine> | undefined;
 let opened = "";
 let queue: Promise<unknown> = Promise.resolve();
@@ -25,7 +28,7 @@ export async function openEngine(options: Pick<DeviceOptions, "backend" | "preci
   opening = (async () => {
     await (await before?.catch(() => null))?.close();
     engineState.set({ engine: null });
-    const engine = await createEngine({ ...options, root: "cohort-page" });
+    const engine = await patiently(() => createEngine({ ...options, root: "cohort-page" }));
     engineState.set({ engine });
     return engine;
   })();
@@ -36,6 +39,18 @@ export async function openEngine(options: Pick<DeviceOptions, "backend" | "preci
     }
   });
   return opening;
+}
+
+/** A page that was just left, or an engine just closed, may hold the files for a moment more. */
+async function patiently<T>(open: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await open();
+    } catch (error) {
+      if (attempt === ATTEMPTS || !/another tab or worker/.test((error as Error).message)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+  }
 }
 
 /** Whatever engine there is: for files, which every device reaches. */

@@ -6,7 +6,7 @@ import { engineState } from "./engine.ts";
 function threadsNote(): string {
   if (crossOriginIsolated) return "";
   if (!isSecureContext) {
-    return "One thread: this address is not secure. Open the page over https or from localhost; `cohort ui` does.";
+    return "One thread: browsers let threads share memory only where a page comes over https or from localhost.";
   }
   return navigator.serviceWorker?.controller
     ? "One thread: reload the page once, and the copy that it keeps for offline use also allows threads."
@@ -15,7 +15,8 @@ function threadsNote(): string {
 
 function gpuNote(): string {
   if ("gpu" in navigator && navigator.gpu) return "";
-  return "No WebGPU here: models run on WASM, with the same bits and more patience.";
+  const why = isSecureContext ? "No WebGPU here" : "No WebGPU: browsers give it to https and localhost only";
+  return `${why}: models run on WASM, with the same bits and more patience.`;
 }
 
 /** Lines about the device, kept up to date. */
