@@ -59,6 +59,13 @@ describe("hostile programs get 0, and the next one its due", () => {
     expect(await score("const add = (a, b) => a + b")).toBe(1);
   });
 
+  test("the heap ends where it is said to, whatever it is filled with", async () => {
+    const fill = (what: string) => `let n = 0; try { const a = []; for (;;) { a.push(${what}); n++; } } catch {}`;
+    // 16 MB of the interpreter's and 4 more, in pieces of 128 KB.
+    expect(await score(fill("new ArrayBuffer(2 ** 17)"), { memory: 4 }, ["n > 20", "n < 160"])).toBe(1);
+    expect(await score(fill("new ArrayBuffer(2 ** 17)"), { memory: 16 }, ["n > 160", "n < 256"])).toBe(1);
+  });
+
   test("a library function over a huge range, which is not counted: the worker is ended", async () => {
     const program = "const add = () => Array.prototype.lastIndexOf.call({ length: 2 ** 53 - 1 }, 1)";
     expect(await score(program, { seconds: 0.3 })).toBe(0);

@@ -18,7 +18,7 @@ export interface CodeOptions {
   score?: "share" | "all";
   /** for the program and for each test: tens of thousands of loop rounds and calls; default 1000 */
   work?: number;
-  /** megabytes of heap; default 32 */
+  /** megabytes of heap beyond the interpreter's first 16; default 32 */
   memory?: number;
   /** seconds of wall clock after which the worker is ended, whatever it counts; default 10 */
   seconds?: number;

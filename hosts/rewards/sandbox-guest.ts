@@ -21,7 +21,7 @@ import {
 export interface SandboxLimits {
   /** tens of thousands of loop rounds and calls, for the program and for each expression */
   work: number;
-  /** bytes of the program's own heap */
+  /** bytes beyond the interpreter's first 16 MB */
   memory: number;
   /** characters of one result */
   output: number;
@@ -73,6 +73,10 @@ function reasonOf(text: string): "work" | "memory" | "thrown" {
   return /^InternalError: (out of memory|stack overflow)/.test(text) ? "memory" : "thrown";
 }
 
+const PAGE = 65536;
+/** What the interpreter is built to begin with. */
+const FIRST_PAGES = 256;
+
 /** Turns of promises after a program or expression; one that wants more waits for nothing that comes. */
 const MOST_TURNS = 10_000;
 
@@ -86,7 +90,6 @@ class Run {
   constructor(quickjs: QuickJSWASMModule, limits: SandboxLimits) {
     this.#limits = limits;
     this.runtime = quickjs.newRuntime();
-    this.runtime.setMemoryLimit(limits.memory);
     this.runtime.setMaxStackSize(256 * 1024);
     this.runtime.setInterruptHandler(() => ++this.#work > limits.work);
     this.context = this.runtime.newContext();
@@ -171,16 +174,23 @@ export function serve(
   const compiled = WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>);
   // What the interpreter says of its own end is for nobody.
   const quiet = { print() {}, printErr() {} } as object;
-  let interpreter: QuickJSWASMModule | null = null;
+  let held: { interpreter: QuickJSWASMModule; heap: WebAssembly.Memory; limit: number } | null = null;
+  // QuickJS's own limit counts nothing in this build: the memory that WebAssembly lets it have is the limit.
+  const start = async (limit: number) => {
+    const heap = new WebAssembly.Memory({
+      initial: FIRST_PAGES,
+      maximum: Math.min(32768, FIRST_PAGES + Math.ceil(limit / PAGE)),
+    });
+    const variant = newVariant(base, { wasmModule: await compiled, wasmMemory: heap, emscriptenModule: quiet });
+    return { interpreter: await newQuickJSWASMModuleFromVariant(variant), heap, limit };
+  };
   listen(async ({ id, program, expressions, ...limits }) => {
-    interpreter ??= await newQuickJSWASMModuleFromVariant(
-      newVariant(base, { wasmModule: await compiled, emscriptenModule: quiet }),
-    );
-    const run = new Run(interpreter, limits);
+    if (held?.limit !== limits.memory) held = null;
+    held ??= await start(limits.memory);
+    const run = new Run(held.interpreter, limits);
     const own = run.outcome(program, "program");
     const outcomes = "error" in own ? [] : expressions.map((code, i) => run.outcome(code, `test ${i + 1}`));
-    const full = [own, ...outcomes].some((one) => "error" in one && one.error === "memory");
-    if (!run.close() || full) interpreter = null;
+    if (!run.close() || held.heap.buffer.byteLength > FIRST_PAGES * PAGE) held = null;
     post({ id, program: own, expressions: outcomes });
   });
   compiled.then(() => post({ ready: true }));
