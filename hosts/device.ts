@@ -15,7 +15,7 @@ export interface Reach {
   /** why no thread can be started, and what to do: for the message where threads are asked for */
   noThreads?: [reason: string, remedy: string];
   /** Opens a WebGPU device; throws a CohortError where there is none. */
-  openGpu?(options: GpuChoice): Promise<Device>;
+  openGpu?(options: GpuChoice): Promise<Device & { readonly missing?: readonly string[] }>;
   /** Whether a hardware adapter is likely enough for `auto` to look for one: asking can be slow and noisy. */
   likelyGpu?(): Promise<boolean>;
   /** What every adapter is called and whether it keeps the bits: for `doctor`. */
@@ -34,6 +34,8 @@ export interface Opened {
   numeric: Numeric;
   /** of the device, for the memory estimate */
   threads: number;
+  /** What is not as it was asked for, and what is used instead: a line for people. */
+  note?: string;
   doctor(): Promise<DoctorResult>;
   close(): void | Promise<void>;
   /**
@@ -68,15 +70,21 @@ export async function openDevice(options: DeviceOptions, reach: Reach): Promise<
     if (!reach.openGpu) throw new CohortError("device", "backend webgpu: this host has none", "use backend wasm");
     const device = await reach.openGpu({ adapter: options.adapter, fast });
     if (!fast) await assertExact(device);
-    return withGpu(device, options, reach, why);
+    const opened = await withGpu(device, options, reach, why);
+    const missing = device.missing?.join(", ");
+    return missing ? { ...opened, note: `${device.name} has no ${missing}: fast kernels do without` } : opened;
   }
   if (fast) throw new CohortError("bad-config", 'precision "fast" needs a GPU', "use 12 or 24, or backend webgpu");
+  let note: string | undefined;
   if (backend === "auto") {
-    const tried = (await reach.likelyGpu?.()) ? await tryGpu(reach) : NO_HARDWARE;
+    const likely = (await reach.likelyGpu?.()) ?? false;
+    const tried = likely ? await tryGpu(reach) : NO_HARDWARE;
     if (typeof tried !== "string") return withGpu(tried, options, reach, "a hardware adapter that keeps the bits");
     why = tried;
+    // Where there is no adapter nothing is missed.
+    if (likely) note = `${why}; WASM is used instead`;
   }
-  return withCpu(await openCpu(options, reach), reach, why);
+  return { ...withCpu(await openCpu(options, reach), reach, why), note };
 }
 
 function withCpu(device: CpuDevice, reach: Reach, why: string): Opened {

@@ -181,6 +181,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
   };
   const trainRun = async (asked: TrainConfig, { task, ...hooks }: Omit<RunHooks, "logger">) => {
     const began = clock();
+    if (parts.note) hooks.onNote?.(parts.note);
     let config = withAppTask(asked, task);
     const from = await source(asked, task, hooks.onNote);
     const told = tellOnce(hooks);

@@ -56,10 +56,12 @@ export interface GpuOptions {
   edit?(kernel: KernelName, wgsl: string): string;
 }
 
+const fastFeatures: readonly GPUFeatureName[] = ["subgroups", "shader-f16"];
+
 /** Limits to ask an adapter for: as much memory as it has, the rest as WebGPU guarantees. */
 export function deviceDescriptor(adapter: GPUAdapter, fast = false): GPUDeviceDescriptor {
   const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = adapter.limits;
-  const wanted: GPUFeatureName[] = fast ? ["subgroups", "shader-f16"] : [];
+  const wanted = fast ? fastFeatures : [];
   return {
     requiredFeatures: wanted.filter((feature) => adapter.features.has(feature)),
     requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize },
@@ -144,13 +146,26 @@ export class GpuDevice implements Device {
 
   /** A device of an adapter, with all the memory it offers; `close` destroys it. */
   static async create(adapter: GPUAdapter, options: GpuOptions = {}): Promise<GpuDevice> {
-    const gpu = await adapter.requestDevice(deviceDescriptor(adapter, options.fast));
+    const gpu = await adapter.requestDevice(deviceDescriptor(adapter, options.fast)).catch((cause: Error) => {
+      const reason = cause.message.split("\n")[0];
+      throw new CohortError(
+        "device",
+        `webgpu: ${adapterName(adapter)} refuses a device: ${reason}`,
+        "use backend wasm, or another adapter",
+        { cause },
+      );
+    });
     const device = new GpuDevice(gpu, {
       name: `WebGPU${options.fast ? " (fast)" : ""}, ${adapterName(adapter)}`,
       ...options,
     });
     device.#owned = true;
     return device;
+  }
+
+  /** Features that fast kernels would use and the device does not have. */
+  get missing(): string[] {
+    return this.#fast ? fastFeatures.filter((feature) => !this.gpu.features.has(feature)) : [];
   }
 
   /** What is wrong with the device, or null: a lost device stays lost, its buffers are gone. */

@@ -1,0 +1,131 @@
+/** Which device an engine gets, and the one line that says what is missing and what is used instead, or how to get it. */
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { parseConfig } from "../core/config.ts";
+import type { Device } from "../core/device.ts";
+import { CohortError } from "../core/errors.ts";
+import { memoryStorage } from "../core/storage.ts";
+import { openDevice, type Reach } from "../hosts/device.ts";
+import { builtInTask, makeEngine } from "../hosts/engine.ts";
+import { GpuDevice } from "../hosts/gpu.ts";
+import { openWebGpu } from "../hosts/web-gpu.ts";
+import { cpu } from "./support/devices.ts";
+
+/** WASM under a GPU's name; it scales a little too far where it is not exact. */
+async function pretended(exact: boolean): Promise<Device> {
+  const device = await cpu(1);
+  return new Proxy(device, {
+    get(target, key) {
+      if (key === "kind") return "webgpu";
+      if (key === "name") return "WebGPU, Test";
+      if (key === "run" && !exact) {
+        return (kernel: never, ...args: never[]) => {
+          if (kernel === "scale") args[args.length - 1] = ((args.at(-1) as unknown as number) * 1.000001) as never;
+          target.run(kernel, ...args);
+        };
+      }
+      const value = Reflect.get(target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  }) as unknown as Device;
+}
+
+const reachOf = (openGpu: Reach["openGpu"], likely = true): Reach => ({
+  cores: 1,
+  openGpu,
+  likelyGpu: async () => likely,
+});
+const refusing = async () => {
+  throw new CohortError("device", "webgpu: Test refuses a device: too old", "use backend wasm");
+};
+
+async function oneLine(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(
+    () => null,
+    (e: unknown) => e,
+  );
+  expect(error).toBeInstanceOf(CohortError);
+  const { message } = error as CohortError;
+  expect(message).not.toContain("\n");
+  expect(message).toContain(" — ");
+  return message;
+}
+
+describe("auto", () => {
+  test("a hardware adapter that keeps the bits is taken", async () => {
+    const opened = await openDevice(
+      {},
+      reachOf(() => pretended(true)),
+    );
+    expect([opened.device.name, opened.note]).toEqual(["WebGPU, Test", undefined]);
+    await opened.close();
+  });
+
+  test("no hardware adapter: WASM, and nothing to say", async () => {
+    const opened = await openDevice({}, reachOf(refusing, false));
+    expect([opened.device.kind, opened.note]).toEqual(["wasm", undefined]);
+    expect((await opened.doctor()).notes?.["because"]).toBe("there is no hardware adapter");
+    await opened.close();
+  });
+
+  test.each([
+    ["breaks the rules", () => pretended(false), "WebGPU, Test breaks the exactness rules in scale"],
+    ["refuses a device", refusing, "webgpu: Test refuses a device: too old"],
+  ] as const)("an adapter that %s: WASM, said in a line when a run starts", async (_, openGpu, why) => {
+    const opened = await openDevice({ threads: 1 }, reachOf(openGpu));
+    const engine = makeEngine({ ...opened, storage: memoryStorage(), clock: () => 0, taskSource: builtInTask });
+    const notes: string[] = [];
+    const sizes = { hiddenSize: 8, layers: 1, heads: 1, kvHeads: 1, headDim: 8, intermediateSize: 8 };
+    const config = { model: { config: sizes }, promptsPerStep: 1, rolloutsPerPrompt: 2, maxTokens: 2, steps: 1 };
+    await engine.train(parseConfig({ ...config, evalPrompts: 0, out: "run" }), { onNote: (text) => notes.push(text) });
+    expect(notes[0]).toBe(`${why}; WASM is used instead`);
+    expect((await engine.doctor()).auto).toBe("wasm");
+    await engine.close();
+  });
+});
+
+describe("backend webgpu", () => {
+  test("a host without it, an adapter that breaks the rules, one that refuses: refused in a line", async () => {
+    const ask = (reach: Reach) => oneLine(openDevice({ backend: "webgpu" }, reach));
+    expect(await ask({ cores: 1 })).toBe("backend webgpu: this host has none — use backend wasm");
+    expect(await ask(reachOf(() => pretended(false)))).toMatch(
+      /^backend webgpu: WebGPU, Test breaks the exactness rules in scale — use backend wasm, or precision "fast"/,
+    );
+    expect(await ask(reachOf(refusing))).toBe("webgpu: Test refuses a device: too old — use backend wasm");
+  });
+
+  test('precision "fast" without a GPU is refused; features that are missing are named', async () => {
+    expect(await oneLine(openDevice({ backend: "wasm", precision: "fast" }, { cores: 1 }))).toMatch(/needs a GPU/);
+    const lacking = async () => Object.assign(await pretended(true), { missing: ["shader-f16"] });
+    const opened = await openDevice({ backend: "webgpu", precision: "fast" }, reachOf(lacking));
+    expect(opened.note).toBe("WebGPU, Test has no shader-f16: fast kernels do without");
+    await opened.close();
+  });
+
+  test("an adapter that gives no device", async () => {
+    const adapter = {
+      info: { device: "Test" },
+      limits: {},
+      features: new Set(),
+      requestDevice: () => Promise.reject(new TypeError("a feature is unknown\nand more")),
+    } as unknown as GPUAdapter;
+    expect(await oneLine(GpuDevice.create(adapter))).toBe(
+      "webgpu: Test refuses a device: a feature is unknown — use backend wasm, or another adapter",
+    );
+  });
+});
+
+describe("where navigator has WebGPU", () => {
+  afterEach(() => vi.unstubAllGlobals());
+  const other = { info: { device: "Test" } };
+  test.each([
+    ["a browser without it", {}, false, /this browser has no WebGPU, or the page is not served securely — use https/],
+    ["a Deno that needs a flag", {}, true, /Deno's WebGPU is off — run it with --unstable-webgpu, or use backend wasm/],
+    ["no adapter", { requestAdapter: async () => null }, false, /no adapter for it — use backend wasm/],
+    ["a refusal", { requestAdapter: () => Promise.reject(new Error("no")) }, false, /no adapter for it — use/],
+    ["another adapter", { requestAdapter: async () => other }, false, /here is "Test", not "other" — leave --adapter/],
+  ] as const)("%s", async (_, gpu, deno, message) => {
+    vi.stubGlobal("navigator", "requestAdapter" in gpu ? { gpu } : {});
+    if (deno) vi.stubGlobal("Deno", {});
+    expect(await oneLine(openWebGpu({ adapter: "other" }))).toMatch(message);
+  });
+});
