@@ -60,11 +60,8 @@ function allocation(
 /** What the loss of each bin in the batch weighs. */
 function binWeights(c: Context, p: Game & { max_weight: number }): ByBin<number> {
   const { ema, there } = scores(c, p);
-  const mixed = exploring(
-    there.map((bin) => ema[bin]),
-    p.eta_q,
-    p.gamma,
-  );
+  const seen = there.map((bin) => ema[bin]);
+  const mixed = exploring(seen, p.eta_q, p.gamma);
   return Object.fromEntries(there.map((bin, k) => [bin, Math.min(mixed[k], p.max_weight)]));
 }
 
@@ -108,19 +105,11 @@ State: ema (by bin), arm_score (by bin, one an arm), mu.`,
   option: true,
   sampler: (c, p) => {
     const { prob, rollouts, total } = allocation(c, p);
-    const weight = binWeights(c, p);
-    c.output("weight", weight);
-    c.output(
-      "sample_weight",
-      c.raw<string[]>("bin").map((bin) => weight[bin]),
-    );
-    c.output("arm_prob", prob);
-    c.output("rollouts", rollouts);
-    c.output("rollouts_total", total);
-    c.output(
-      "prompt_rollouts",
-      c.raw<string[]>("bin").map((bin) => rollouts[bin]),
-    );
+    const [bins, weight] = [c.raw<string[]>("bin"), binWeights(c, p)];
+    const sample_weight = bins.map((bin) => weight[bin]);
+    const prompt_rollouts = bins.map((bin) => rollouts[bin]);
+    const all = { weight, sample_weight, arm_prob: prob, rollouts, rollouts_total: total, prompt_rollouts };
+    for (const [name, value] of Object.entries(all)) c.output(name, value);
   },
   weight: (c, p) => {
     const weight = binWeights(c, p);

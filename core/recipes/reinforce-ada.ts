@@ -2,6 +2,7 @@ import { choice, defineRecipe, flag, integer, none, number } from "../recipe.ts"
 import { tokenMean } from "../rl/aggregate.ts";
 import type { Context } from "../rl/context.ts";
 import { ppoClip } from "../rl/gate.ts";
+import { members } from "../rl/groups.ts";
 
 interface Rule {
   choice: "balanced" | "positive_focused";
@@ -55,8 +56,12 @@ function advantageOf(reward: number, { samples, positive, negative }: Drawn, eps
   return (reward - rate) / (scaled ? Math.max(std, 1e-6) + eps : 1);
 }
 
-/** Rewards of each prompt's draws, in order. */
-const streams = (c: Context): number[][] => c.raw<number[][]>("reward_stream");
+/** Rewards of each prompt's draws, in order; those of the batch where it says nothing of others. */
+function streams(c: Context): number[][] {
+  if (c.hasRaw("reward_stream")) return c.raw<number[][]>("reward_stream");
+  const reward = c.reward.values();
+  return members(c).map((rows) => rows.map((i) => reward[i]));
+}
 
 export default defineRecipe({
   id: "reinforce-ada",
@@ -85,21 +90,14 @@ mean; the local-statistics option is plain GRPO on what is kept.`,
   fields: { reward_stream: "raw" },
   trains: { supply: { reward_stream: "reward-stream" }, draws: "rounds" },
   sampler: (c, p) => {
+    if (!c.hasRaw("reward_stream")) return;
     const drawn = streams(c).map((stream) => draw(stream, p));
     const advantages = (scaled: boolean) =>
       drawn.map((d) => d.selected.map((k) => advantageOf(d.samples[k], d, p.std_eps, scaled)));
-    c.output(
-      "rounds",
-      drawn.map((d) => d.rounds),
-    );
-    c.output(
-      "rollouts",
-      drawn.map((d) => d.rounds * p.round_repeat),
-    );
-    c.output(
-      "selected",
-      drawn.map((d) => d.selected),
-    );
+    const rounds = drawn.map((d) => d.rounds);
+    const rollouts = rounds.map((n) => n * p.round_repeat);
+    const selected = drawn.map((d) => d.selected);
+    for (const [name, value] of Object.entries({ rounds, rollouts, selected })) c.output(name, value);
     c.output("prompt_stats", { pos: drawn.map((d) => d.positive.length), neg: drawn.map((d) => d.negative.length) });
     c.output("advantage", advantages(false));
     c.output("advantage_std", advantages(true));
