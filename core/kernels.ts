@@ -143,6 +143,41 @@ const table = {
   },
 } as const satisfies Record<string, Kernel>;
 
+/**
+ * Commands that the WASM backend gives itself, never a caller: other forms of what kernels read often. Their results are
+ * read by kernels of the table alone, so that no other backend needs them.
+ */
+const forms = {
+  pack_right: {
+    file: "matmul",
+    buffers: { out: "w", b: "r" },
+    dims: ["n", "k", "bK", "bCol", "precision"],
+  },
+  keep_rows: {
+    file: "attention",
+    buffers: { kept: "rw", x: "r" },
+    dims: ["rows", "width", "byKey"],
+  },
+  keep_scattered: {
+    file: "attention",
+    buffers: { kept: "rw", x: "r", index: "r" },
+    integers: ["index"],
+    dims: ["rows", "width", "offset", "byKey"],
+  },
+  attention_kept: {
+    file: "attention",
+    buffers: { out: "w", stats: "w", q: "r", k: "r", v: "r", keptKeys: "r", keptValues: "r", table: "r" },
+    integers: ["table"],
+    dims: ["sequences", "heads", "kvHeads", "dim", "maxKeys", "precision"],
+    scalars: ["scale"],
+  },
+} as const satisfies Record<string, Kernel>;
+
 export type KernelName = keyof typeof table;
 export const kernels: Readonly<Record<KernelName, Kernel>> = table;
 export const kernelNames = Object.keys(table) as KernelName[];
+
+export type FormName = keyof typeof forms;
+/** All that the WASM dispatcher knows, in the order of its numbers. */
+export const commands: Readonly<Record<KernelName | FormName, Kernel>> = { ...table, ...forms };
+export const commandNames = Object.keys(commands) as (KernelName | FormName)[];

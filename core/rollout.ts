@@ -41,6 +41,9 @@ export interface Completion {
   finish: "stop" | "length";
 }
 
+/** Cache rows of n tokens: each sequence begins a block of eight, as the WASM backend likes to read keys. */
+const blocks = (n: number): number => Math.ceil(n / 8) * 8;
+
 /** Cache memory in use at a time; more sequences than fit go in waves. */
 const CACHE_BYTES = 256 * 2 ** 20;
 /** Prompt tokens of one prefill pass. */
@@ -117,7 +120,7 @@ async function wave(
   let rows = 0;
   for (let p = first; p < last; p++) {
     const promptRow = rows;
-    rows += prompts[p].length;
+    rows += blocks(prompts[p].length);
     for (let r = 0; r < counts[p]; r++) {
       const limit = Math.min(options.maxTokens, model.maxTokens - prompts[p].length);
       all.push({
@@ -133,7 +136,7 @@ async function wave(
         limit,
         scores: { logp: [], entropy: [] },
       });
-      rows += limit;
+      rows += blocks(limit);
     }
   }
   const cache = model.newCache(rows);

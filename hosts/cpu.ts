@@ -4,7 +4,7 @@
  */
 import { checkArguments, type Device, type DeviceBuffer } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
-import { type KernelName, kernelNames, kernels } from "../core/kernels.ts";
+import { commandNames, commands, type FormName, type KernelName } from "../core/kernels.ts";
 import type { HostMath, Numeric } from "../core/math.ts";
 
 interface KernelExports extends HostMath {
@@ -60,6 +60,8 @@ const SCRATCH_BYTES = 8;
 const STOP = 9;
 /** The packed left block of matmul: 1,024 × 256, split. */
 const SHARED_BYTES = 1024 * 256 * 4 * 2;
+/** A thread's left panels of a product, 100 × 256 split, and a tile. */
+const OWN_SCRATCH = 100 * 256 * 4 * 2 + 4096;
 const PROGRAM_WORDS = 1 << 16;
 
 /** First-fit allocator with coalescing; addresses ascend. */
@@ -124,6 +126,51 @@ class Heap {
 
 interface CpuBuffer extends DeviceBuffer {
   at: number;
+  /** How often it was written: says whether a form of it is still true. */
+  written: number;
+  packs: Pack[] | null;
+  /** A cache of keys or values, in the form that decoding reads; true while `written` is as it was. */
+  kept: { at: number; bytes: number; width: number; byKey: 0 | 1; written: number } | null;
+}
+
+/** A right operand of matmul in panels, kept while the buffer does not change. */
+interface Pack {
+  readonly n: number;
+  readonly k: number;
+  readonly bK: number;
+  readonly bCol: number;
+  readonly precision: number;
+  /** The buffer's count when it was packed, or first used. */
+  written: number;
+  /** 0: not packed. */
+  at: number;
+  readonly bytes: number;
+}
+
+/** What `run` needs to know of a command. */
+interface Shape {
+  readonly id: number;
+  readonly pointers: number;
+  readonly integers: number;
+  /** Which buffers it writes. */
+  readonly writes: readonly number[];
+}
+const shapes = new Map<KernelName | FormName, Shape>(
+  commandNames.map((name, id) => {
+    const { buffers, dims } = commands[name];
+    const access = Object.values(buffers);
+    const writes = access.flatMap((a, i) => (a === "r" ? [] : [i]));
+    return [name, { id, pointers: access.length, integers: access.length + dims.length, writes }];
+  }),
+);
+
+/** Rows up to which a product gains from a packed right operand: more of them hide the packing. */
+const PACK_ROWS = 256;
+/** Bytes of packed operands at a time. */
+export const PACK_BYTES = 2 ** 28;
+
+function viewOf({ at, bytes }: { at: number; bytes: number }): CpuBuffer {
+  return { at, length: bytes / 4, label: "kept form", written: 0, packs: null, kept: null };
 }
 
 function decode(base64: string): Uint8Array<ArrayBuffer> {
@@ -150,6 +197,7 @@ export class CpuDevice implements Device, Numeric {
   readonly #control: number;
   readonly #program: number;
   readonly #workers: { terminate(): void }[] = [];
+  #packed = 0;
   #words = 0;
   #commands = 0;
   #scratchBytes = 0;
@@ -170,7 +218,7 @@ export class CpuDevice implements Device, Numeric {
     this.#u32.fill(0, this.#control >> 2, (this.#control >> 2) + CONTROL_WORDS);
     this.#program = this.#heap.take(PROGRAM_WORDS * 4);
     this.#u32[(this.#control >> 2) + SHARED] = this.#heap.take(SHARED_BYTES);
-    this.#scratch(65536);
+    this.#scratch(OWN_SCRATCH);
     this.exports.configure(this.#control, 0, threads);
   }
 
@@ -217,7 +265,7 @@ export class CpuDevice implements Device, Numeric {
   alloc(words: number, label: string): DeviceBuffer {
     // 16 bytes more: vector kernels may run past the end.
     const at = this.#heap.take(words * 4 + 16);
-    return { length: words, label, at } as CpuBuffer;
+    return { length: words, label, at, written: 0, packs: null, kept: null } as CpuBuffer;
   }
 
   free(buffer: DeviceBuffer): void {
@@ -225,14 +273,18 @@ export class CpuDevice implements Device, Numeric {
     if (b.at === 0) throw new CohortError("device", `free: ${b.label} was freed before`, "free a buffer once");
     this.#heap.give(b.at, b.length * 4 + 16);
     b.at = 0;
+    if (b.packs) for (const pack of b.packs) this.#drop(pack);
+    if (b.kept) this.#heap.give(b.kept.at, b.kept.bytes);
+    b.kept = null;
   }
 
   write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
     this.#bounds("write", buffer, offset, data.length);
     this.#flush();
-    const from = ((buffer as CpuBuffer).at >> 2) + offset;
-    if (data instanceof Float32Array) this.#f32.set(data, from >>> 0);
-    else this.#u32.set(data, from >>> 0);
+    (buffer as CpuBuffer).written++;
+    const from = ((buffer as CpuBuffer).at >>> 2) + offset;
+    if (data instanceof Float32Array) this.#f32.set(data, from);
+    else this.#u32.set(data, from);
   }
 
   async readF32(buffer: DeviceBuffer, offset = 0, length = buffer.length - offset): Promise<Float32Array> {
@@ -251,16 +303,22 @@ export class CpuDevice implements Device, Numeric {
 
   run(name: KernelName, ...args: (DeviceBuffer | number)[]): void {
     checkArguments(name, args);
-    const { buffers, dims } = kernels[name];
-    const pointers = Object.keys(buffers).length;
-    const integers = pointers + dims.length;
+    if (name === "matmul") this.#usePacked(args);
     if (name === "attention_fwd" || name === "attention_bwd") {
+      const { pointers } = shapes.get(name)!;
+      const { dims } = commands[name];
       const dim = (label: string) => args[pointers + dims.indexOf(label)] as number;
       this.#scratch(this.exports.attention_scratch(dim("maxKeys"), dim("dim"), dim("precision")));
     }
+    if (name === "scatter_rows") this.#scatter(args);
+    else if (name !== "attention_fwd" || !this.#useKept(args)) this.#command(name, args);
+  }
+
+  #command(name: KernelName | FormName, args: readonly (DeviceBuffer | number)[]): void {
+    const { id, integers, writes } = shapes.get(name)!;
     if (this.#words + args.length + 1 > PROGRAM_WORDS) this.#flush();
     let at = (this.#program >>> 2) + this.#words;
-    this.#u32[at++] = kernelNames.indexOf(name);
+    this.#u32[at++] = id;
     for (let i = 0; i < args.length; i++, at++) {
       const arg = args[i];
       if (typeof arg === "number") {
@@ -273,8 +331,85 @@ export class CpuDevice implements Device, Numeric {
         this.#u32[at] = (arg as CpuBuffer).at;
       }
     }
+    for (const i of writes) (args[i] as CpuBuffer).written++;
     this.#words += args.length + 1;
     this.#commands++;
+  }
+
+  /** Lets a matmul read the packed form of its right operand where there is one; packs at the second use unchanged. */
+  #usePacked(args: (DeviceBuffer | number)[]): void {
+    const b = args[2] as CpuBuffer;
+    const [m, n, k, , , bK, bCol, , , precision] = args.slice(4) as number[];
+    const same = (p: Pack) => p.n === n && p.k === k && p.bK === bK && p.bCol === bCol && p.precision === precision;
+    let pack = b.packs?.find(same);
+    if (!pack) {
+      if (m > PACK_ROWS || k === 0) return;
+      const bytes = Math.ceil(n / 8) * 8 * k * (precision === 24 ? 8 : 4);
+      pack = { n, k, bK, bCol, precision, written: b.written, at: 0, bytes };
+      b.packs ??= [];
+      b.packs.push(pack);
+      return;
+    }
+    if (pack.written !== b.written) {
+      this.#drop(pack);
+      pack.written = b.written;
+      return;
+    }
+    if (pack.at === 0) {
+      if (m > PACK_ROWS || this.#packed + pack.bytes > PACK_BYTES) return;
+      pack.at = this.#heap.take(pack.bytes);
+      this.#packed += pack.bytes;
+      this.#command("pack_right", [viewOf(pack), b, n, k, bK, bCol, precision]);
+    }
+    args[2] = viewOf(pack);
+    args[9] = 0;
+    args[10] = 0;
+  }
+
+  /** Decoding (a query a sequence) reads a cache in a second form, made at the first use and kept up by `#scatter`. */
+  #useKept(args: readonly (DeviceBuffer | number)[]): boolean {
+    const [out, stats, q, k, v, table] = args as CpuBuffer[];
+    const [sequences, heads, kvHeads, dim, , precision] = args.slice(6) as number[];
+    if (precision !== 12 || q.length !== sequences * heads * dim || k.length === kvHeads * dim * sequences)
+      return false;
+    const width = kvHeads * dim;
+    this.#keep(k, width, 1);
+    this.#keep(v, width, 0);
+    const forms = [viewOf(k.kept!), viewOf(v.kept!)];
+    this.#command("attention_kept", [out, stats, q, k, v, ...forms, table, ...args.slice(6)]);
+    return true;
+  }
+
+  #keep(buffer: CpuBuffer, width: number, byKey: 0 | 1): void {
+    const rows = Math.floor(buffer.length / width);
+    if (buffer.kept && (buffer.kept.width !== width || buffer.kept.byKey !== byKey)) {
+      this.#heap.give(buffer.kept.at, buffer.kept.bytes);
+      buffer.kept = null;
+    }
+    if (!buffer.kept) {
+      const bytes = Math.ceil(rows / 8) * 8 * width * 4;
+      buffer.kept = { at: this.#heap.take(bytes), bytes, width, byKey, written: -1 };
+    }
+    if (buffer.kept.written === buffer.written) return;
+    this.#command("keep_rows", [viewOf(buffer.kept), buffer, rows, width, byKey]);
+    buffer.kept.written = buffer.written;
+  }
+
+  #scatter(args: readonly (DeviceBuffer | number)[]): void {
+    const [out, x, index, rows, width, offset] = args as [CpuBuffer, CpuBuffer, CpuBuffer, number, number, number];
+    const { kept } = out;
+    const follow = kept !== null && kept.width === width && kept.written === out.written;
+    this.#command("scatter_rows", args);
+    if (!follow) return;
+    this.#command("keep_scattered", [viewOf(kept), x, index, rows, width, offset, kept.byKey]);
+    kept.written = out.written;
+  }
+
+  #drop(pack: Pack): void {
+    if (pack.at === 0) return;
+    this.#heap.give(pack.at, pack.bytes);
+    this.#packed -= pack.bytes;
+    pack.at = 0;
   }
 
   close(): void {

@@ -63,10 +63,18 @@ describe("matmul", () => {
           const B = put(d, b);
           const Z = put(d, bias);
           const C = put(d, c0);
-          d.run("matmul", C, A, B, Z, m, n, k, aRow, aK, bK, bCol, n, mode, precision);
-          const got = await d.readF32(C);
-          expect(firstDifference(got, want)).toBe(-1);
-          for (const x of [A, B, Z, C]) d.free(x);
+          const product = async (b: typeof B) => {
+            d.write(C, c0);
+            d.run("matmul", C, A, b, Z, m, n, k, aRow, aK, bK, bCol, n, mode, precision);
+            return d.readF32(C);
+          };
+          // Unpacked, packed at the second use, from the packed form; and no longer from that once b has changed.
+          for (let use = 0; use < 3; use++) expect(firstDifference(await product(B), want)).toBe(-1);
+          const other = put(d, noise(k * n, seed + 4));
+          d.run("copy", B, other, k * n);
+          const changed = await product(other);
+          for (let use = 0; use < 2; use++) expect(firstDifference(await product(B), changed)).toBe(-1);
+          for (const x of [A, B, Z, C, other]) d.free(x);
         }
       }),
       { numRuns: 120 },
@@ -208,5 +216,91 @@ describe("attention", () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  test("decoding through a cache, row by row, gives the bits of one pass over all rows", async () => {
+    const [heads, kv, sequences, prefix, own] = [4, 2, 3, 5, 21];
+    for (const dim of [6, 8]) {
+      const [wide, width] = [heads * dim, kv * dim];
+      // Each sequence whole, prefix first, as training lays it out.
+      const n = prefix + own;
+      const q = noise(sequences * n * wide, dim, 3);
+      const [k, v] = [7, 8].map((seed) => {
+        const x = noise(sequences * n * width, seed, 3);
+        for (let s = 1; s < sequences; s++) x.copyWithin(s * n * width, 0, prefix * width);
+        return x;
+      });
+      const scale = Math.fround(1 / Math.sqrt(dim));
+      for (const d of [device, two]) {
+        const whole = [
+          d.alloc(q.length, "o"),
+          d.alloc(sequences * n * heads * 2, "s"),
+          put(d, q),
+          put(d, k),
+          put(d, v),
+        ];
+        const rows = Array.from({ length: sequences }, (_, s) => [s * n, n, 0, 0, s * n, n]).flat();
+        const t = put(d, Uint32Array.from(rows));
+        d.run("attention_fwd", ...whole, t, sequences, heads, kv, dim, n, 12, scale);
+        const want = await d.readF32(whole[0]);
+        for (const align of [8, 1]) {
+          const up = (x: number) => Math.ceil(x / align) * align;
+          const start = (s: number) => up(prefix) + s * up(own);
+          const caches = [k, v].map((x) => put(d, x.subarray(0, prefix * width)));
+          const grown = caches.map(() => d.alloc((up(prefix) + sequences * up(own)) * width, "cache"));
+          const first = put(
+            d,
+            Uint32Array.from({ length: prefix }, (_, r) => r),
+          );
+          grown.forEach((cache, i) => {
+            d.run("scatter_rows", cache, caches[i], first, prefix, width, 0);
+          });
+          const bufs = [d.alloc(sequences * wide, "o"), d.alloc(sequences * heads * 2, "s")];
+          for (let step = 0; step < own; step++) {
+            const pick = (x: Float32Array, size: number) =>
+              put(
+                d,
+                Float32Array.from(
+                  { length: sequences * size },
+                  (_, i) => x[((i / size) | 0) * n * size + (prefix + step) * size + (i % size)],
+                ),
+              );
+            const [qs, ks, vs] = [pick(q, wide), pick(k, width), pick(v, width)];
+            const index = put(
+              d,
+              Uint32Array.from({ length: sequences }, (_, s) => start(s) + step),
+            );
+            d.run("scatter_rows", grown[0], ks, index, sequences, width, 0);
+            d.run("scatter_rows", grown[1], vs, index, sequences, width, 0);
+            // Written in another way: what was kept of it is no longer true.
+            if (step === 9) d.write(grown[0], await d.readF32(grown[0]));
+            const entries = Array.from({ length: sequences }, (_, s) => [s, 1, 0, prefix, start(s), step + 1]).flat();
+            const table = put(d, Uint32Array.from(entries));
+            d.run(
+              "attention_fwd",
+              ...bufs,
+              qs,
+              ...grown,
+              table,
+              sequences,
+              heads,
+              kv,
+              dim,
+              prefix + step + 1,
+              12,
+              scale,
+            );
+            const got = await d.readF32(bufs[0]);
+            for (let s = 0; s < sequences; s++) {
+              const at = (s * n + prefix + step) * wide;
+              expect(firstDifference(got.slice(s * wide, (s + 1) * wide), want.slice(at, at + wide))).toBe(-1);
+            }
+            for (const x of [qs, ks, vs, index, table]) d.free(x);
+          }
+          for (const x of [...caches, ...grown, first, ...bufs]) d.free(x);
+        }
+        for (const x of [...whole, t]) d.free(x);
+      }
+    }
   });
 });

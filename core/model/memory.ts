@@ -41,9 +41,11 @@ export function memoryEstimate(needs: MemoryNeeds): number {
   const transient = 3 * C + 3 * I + 2 * heads + H * D;
   const chunk = Math.min(S, Math.max(16, Math.floor(2 ** 20 / V)));
   const training = T * (L * layer + 3 * C + transient + 9) + chunk * (V + 2 * C) + 8 * S;
-  const sampling = needs.cacheRows * L * 2 * K * D + 64 * (6 * C + 3 * I + heads + V);
+  // WASM keeps the cache in a second form, and weights in panels (at most 2^28 bytes) while it samples and until they change.
+  const sampling = 2 * needs.cacheRows * L * 2 * K * D + 64 * (6 * C + 3 * I + heads + V);
   const angles = needs.maxTokens * D;
   const split = 2;
   const scratch = 2 ** 19 + needs.threads * (4 * needs.maxTokens * D * split + 2 * 32 * needs.maxTokens + 2 ** 15);
-  return 4 * (weights + angles + scratch + Math.max(training, sampling));
+  const panels = needs.cacheRows > 0 ? Math.min(2 ** 26, parameterCount(config)) : 0;
+  return 4 * (weights + panels + angles + scratch + Math.max(training, sampling));
 }

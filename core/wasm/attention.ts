@@ -23,7 +23,7 @@ import { packCols, packFourRows, packRows } from "./pack";
 import { LANES_BYTES, lanesClear, lanesTree } from "./reduce";
 import { flush, flushScalar, madd, round12, round12Scalar, TINY } from "./simd";
 import { BY_QUERY, NR, PANEL, panelBytes, ROWS_OF_8, SPARE_BYTES, tileEdge, tileRows, tileTransposed } from "./tile";
-import { threadCount, threadIndex, threadScratch } from "./parallel";
+import { shareEnd, shareStart, threadCount, threadIndex, threadScratch } from "./parallel";
 
 /** Queries a block, and bytes of a key's row of them. */
 const QB: i32 = 8;
@@ -207,8 +207,32 @@ export function attention_scratch(keys: i32, dim: i32, precision: i32): usize {
   );
 }
 
+/**
+ * Tasks are (sequence, key head), key heads fastest. Threads take turns: by sequence where there are many (its rows are
+ * then read by one thread), else by task.
+ */
+// @ts-ignore: decorator
+@inline
+function firstTask(whole: bool, kvHeads: i32): i32 {
+  return whole ? threadIndex() * kvHeads : threadIndex();
+}
+// @ts-ignore: decorator
+@inline
+function nextTask(t: i32, whole: bool, kvHeads: i32): i32 {
+  if (!whole) return t + threadCount();
+  return (t + 1) % kvHeads == 0 ? t + 1 + (threadCount() - 1) * kvHeads : t + 1;
+}
+
 export function attention_fwd(
   out: usize, stats: usize, q: usize, k: usize, v: usize, table: usize,
+  sequences: i32, heads: i32, kvHeads: i32, dim: i32, maxKeys: i32, precision: i32, scale: f32,
+): void {
+  attention_kept(out, stats, q, k, v, 0, 0, table, sequences, heads, kvHeads, dim, maxKeys, precision, scale);
+}
+
+/** attention_fwd where the cache is kept in a second form too (0: it is not); decoding reads that one. */
+export function attention_kept(
+  out: usize, stats: usize, q: usize, k: usize, v: usize, keptKeys: usize, keptValues: usize, table: usize,
   sequences: i32, heads: i32, kvHeads: i32, dim: i32, maxKeys: i32, precision: i32, scale: f32,
 ): void {
   const split = precision == 24;
@@ -216,7 +240,8 @@ export function attention_fwd(
   const qStride = <usize>(heads * dim) << 2;
   const kStride = <usize>(kvHeads * dim) << 2;
   const tasks = sequences * kvHeads;
-  for (let t = threadIndex(); t < tasks; t += threadCount()) {
+  const whole = sequences >= 4 * threadCount();
+  for (let t = firstTask(whole, kvHeads); t < tasks; t = nextTask(t, whole, kvHeads)) {
     const entry = table + <usize>(t / kvHeads) * 24;
     const kvHead = t % kvHeads;
     const qStart = load<i32>(entry);
@@ -227,7 +252,11 @@ export function attention_fwd(
     const keys = n0 + load<i32>(entry, 20);
     if (queries == 0) continue;
     if (queries == 1 && !split) {
-      decodeOne(out, stats, q, k, v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, kvHead, scale);
+      // Kept keys lie in blocks of eight rows: a segment has to begin with one.
+      const kept = keptKeys != 0 && ((n0 == 0 ? 0 : at0) & 7) == 0 && (at1 & 7) == 0;
+      decodeOne(
+        out, stats, q, kept ? keptKeys : k, kept ? keptValues : v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, kvHead, scale, kept,
+      );
       continue;
     }
     const padded = up(keys, 40);
@@ -270,38 +299,83 @@ export function attention_fwd(
   }
 }
 
+/** Rows of a cache (or those that `index` names) in the form that decoding reads: see `keepRow`. */
+export function keep_rows(kept: usize, x: usize, rows: i32, width: i32, byKey: i32): void {
+  const end = shareEnd(rows, 8);
+  for (let r = shareStart(rows, 8); r < end; r++) keepRow(kept, x + (<usize>(r * width) << 2), r, width, byKey);
+}
+
+export function keep_scattered(kept: usize, x: usize, index: usize, rows: i32, width: i32, offset: i32, byKey: i32): void {
+  const end = shareEnd(rows, 1);
+  for (let r = shareStart(rows, 1); r < end; r++) {
+    keepRow(kept, x + (<usize>(r * width) << 2), load<i32>(index + (<usize>(offset + r) << 2)), width, byKey);
+  }
+}
+
+/** Row `row`, rounded: as it lies (values), or transposed in blocks of eight rows, [row / 8][width][8] (keys). */
+// @ts-ignore: decorator
+@inline
+function keepRow(kept: usize, x: usize, row: i32, width: i32, byKey: i32): void {
+  const bytes = <usize>width << 2;
+  const whole = bytes & ~15;
+  let d: usize = 0;
+  if (!byKey) {
+    const to = kept + <usize>row * bytes;
+    for (; d < whole; d += 16) v128.store(to + d, round12(v128.load(x + d)));
+    for (; d < bytes; d += 4) store<f32>(to + d, round12Scalar(load<f32>(x + d)));
+    return;
+  }
+  const to = kept + <usize>(row >> 3) * (bytes << 3) + (<usize>(row & 7) << 2);
+  for (; d < whole; d += 16) {
+    const v = round12(v128.load(x + d));
+    const at = to + (d << 3);
+    v128.store_lane<u32>(at, v, 0);
+    v128.store_lane<u32>(at, v, 1, 32);
+    v128.store_lane<u32>(at, v, 2, 64);
+    v128.store_lane<u32>(at, v, 3, 96);
+  }
+  for (; d < bytes; d += 4) store<f32>(to + (d << 3), round12Scalar(load<f32>(x + d)));
+}
+
 /**
  * One query a sequence (decoding), precision 12: the same sums in the same order, each key and value read once for two
- * heads of the group.
+ * heads of the group. `kept`: k and v are of the form that `keepRow` makes.
  */
 function decodeOne(
   out: usize, stats: usize, q: usize, k: usize, v: usize, row: i32, at0: i32, n0: i32, at1: i32, keys: i32,
-  heads: i32, kvHeads: i32, dim: i32, kvHead: i32, scale: f32,
+  heads: i32, kvHeads: i32, dim: i32, kvHead: i32, scale: f32, kept: bool,
 ): void {
   const group = heads / kvHeads;
   const stride = <usize>(kvHeads * dim) << 2;
   const headOffset = <usize>(kvHead * dim) << 2;
-  const ldBytes = <usize>up(keys, 8) << 2;
+  // A block of eight scores may run past the last key of its segment.
+  const ldBytes = <usize>up(keys + 8, 8) << 2;
   const lanes = threadScratch();
   const queries = lanes + LANES_BYTES;
-  const panel = queries + (<usize>(group * dim) << 2);
+  const queryBytes = <usize>(group * dim) << 2;
+  const panel = queries + queryBytes;
   const scores = panel + (<usize>dim << 5);
   const head0 = row * heads + kvHead * group;
   const qRow = q + (<usize>(head0 * dim) << 2);
   const outRow = out + (<usize>(head0 * dim) << 2);
-  for (let i: usize = 0; i < <usize>(group * dim) << 2; i += 4) {
-    store<f32>(queries + i, round12Scalar(flushScalar(load<f32>(qRow + i), TINY) * scale));
+  const scale4 = f32x4.splat(scale);
+  let i: usize = 0;
+  for (const whole = queryBytes & ~15; i < whole; i += 16) {
+    v128.store(queries + i, round12(f32x4.mul(flush(v128.load(qRow + i), TINY), scale4)));
   }
-  const k0 = k + headOffset;
-  const last = keys - 1;
-  for (let j = 0; j < keys; j += 8) {
-    let p0 = keyRow(k0, j, n0, at0, at1, stride);
-    if (j + 8 <= n0 || (j >= n0 && j + 8 <= keys)) {
-      packFourRows(panel, p0, p0 + stride, p0 + 2 * stride, p0 + 3 * stride, dim, 32, 0, false);
-      p0 += 4 * stride;
-      packFourRows(panel + 16, p0, p0 + stride, p0 + 2 * stride, p0 + 3 * stride, dim, 32, 0, false);
-    } else {
-      // Past the last key the last one stands in: those scores are never read.
+  for (; i < queryBytes; i += 4) store<f32>(queries + i, round12Scalar(flushScalar(load<f32>(qRow + i), TINY) * scale));
+  const first = min(n0, keys);
+  if (kept) {
+    const block = stride << 3;
+    let p = k + <usize>(at0 >> 3) * block + (headOffset << 3);
+    for (let j = 0; j < first; j += 8, p += block) scoreGroup(scores + (<usize>j << 2), ldBytes, queries, p, dim, group);
+    p = k + <usize>(at1 >> 3) * block + (headOffset << 3);
+    for (let j = first; j < keys; j += 8, p += block) scoreGroup(scores + (<usize>j << 2), ldBytes, queries, p, dim, group);
+  } else {
+    const k0 = k + headOffset;
+    const last = keys - 1;
+    for (let j = 0; j < keys; j += 8) {
+      // Past the last key the last one stands in: those scores are overwritten below.
       for (let e = 0; e < 8; e += 4) {
         const j0 = j + e;
         packFourRows(
@@ -310,26 +384,30 @@ function decodeOne(
           keyRow(k0, min(j0 + 2, last), n0, at0, at1, stride), keyRow(k0, min(j0 + 3, last), n0, at0, at1, stride), dim, 32, 0, false,
         );
       }
+      scoreGroup(scores + (<usize>j << 2), ldBytes, queries, panel, dim, group);
     }
-    const to = scores + (<usize>j << 2);
-    let g = 0;
-    for (; g + 2 <= group; g += 2) scoreHeads(to + <usize>g * ldBytes, ldBytes, queries + (<usize>(g * dim) << 2), panel, dim, true);
-    if (g < group) scoreHeads(to + <usize>g * ldBytes, ldBytes, queries + (<usize>(g * dim) << 2), panel, dim, false);
   }
-  for (let g = 0; g < group; g++) {
-    const stat = stats + (<usize>(head0 + g) << 3);
-    weightsOfOne(scores + <usize>g * ldBytes, keys, lanes, stat);
-  }
-  const first = min(n0, keys);
+  for (let g = 0; g < group; g++) weightsOfOne(scores + <usize>g * ldBytes, keys, lanes, stats + (<usize>(head0 + g) << 3));
   const v0 = v + <usize>at0 * stride + headOffset;
   const v1 = v + <usize>at1 * stride + headOffset;
+  for (let g = 0; g < group; g += 2) {
+    const to = outRow + (<usize>(g * dim) << 2);
+    const stat = stats + (<usize>(head0 + g) << 3);
+    const w = scores + <usize>g * ldBytes;
+    if (g + 2 <= group) {
+      if (kept) valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, true, true);
+      else valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, true, false);
+    } else if (kept) valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, false, true);
+    else valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, false, false);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function scoreGroup(to: usize, ldBytes: usize, queries: usize, panel: usize, dim: i32, group: i32): void {
   let g = 0;
-  for (; g + 2 <= group; g += 2) {
-    valuesOfHeads(outRow + (<usize>(g * dim) << 2), stats + (<usize>(head0 + g) << 3), scores + <usize>g * ldBytes, ldBytes, v0, first, v1, keys, stride, dim, true);
-  }
-  if (g < group) {
-    valuesOfHeads(outRow + (<usize>(g * dim) << 2), stats + (<usize>(head0 + g) << 3), scores + <usize>g * ldBytes, ldBytes, v0, first, v1, keys, stride, dim, false);
-  }
+  for (; g + 2 <= group; g += 2) scoreHeads(to + <usize>g * ldBytes, ldBytes, queries + (<usize>(g * dim) << 2), panel, dim, true);
+  if (g < group) scoreHeads(to + <usize>g * ldBytes, ldBytes, queries + (<usize>(g * dim) << 2), panel, dim, false);
 }
 
 /** Scores of 8 keys (panel [d][8]) for one head, or two. */
@@ -362,30 +440,35 @@ function scoreHeads(to: usize, ldBytes: usize, query: usize, panel: usize, dim: 
   }
 }
 
-/** A row of scores → rounded weights, +0 to the end of its last vector; m and 1/l to `stat`. */
+/** A score whose weight is +0 beside any that is seen. */
+const UNSEEN: f32 = -1e30;
+
+/** A row of scores → rounded weights, +0 past the last key up to a multiple of 8; m and 1/l to `stat`. */
 function weightsOfOne(row: usize, keys: i32, lanes: usize, stat: usize): void {
-  const full = <usize>(keys & ~3) << 2;
-  const tail = keys & 3;
-  const seen = i32x4.gt_s(i32x4.splat(tail), i32x4(0, 1, 2, 3));
-  let m4 = v128.load_splat<f32>(row);
-  let o: usize = 0;
-  for (; o < full; o += 16) m4 = f32x4.pmax(m4, v128.load(row + o));
-  if (tail) m4 = f32x4.pmax(m4, v128.bitselect(v128.load(row + o), m4, seen));
+  const end = <usize>up(keys, 8) << 2;
+  for (let o = <usize>keys << 2; o < end; o += 4) store<f32>(row + o, UNSEEN);
+  let m4 = v128.load(row);
+  for (let o: usize = 16; o < end; o += 16) m4 = f32x4.pmax(m4, v128.load(row + o));
   m4 = f32x4.pmax(m4, v128.shuffle<i32>(m4, m4, 2, 3, 0, 1));
   m4 = f32x4.pmax(m4, v128.shuffle<i32>(m4, m4, 1, 0, 3, 2));
   // Lane l takes keys l, l + 64, …: the first 64 keys store, later ones add.
-  for (o = 0; o < full; o += 16) {
-    const e = exp4(f32x4.sub(v128.load(row + o), m4));
-    v128.store(row + o, round12(e));
-    const lane = lanes + (o & 255);
-    v128.store(lane, o < 256 ? e : f32x4.add(v128.load(lane), e));
+  let o: usize = 0;
+  for (const round = min(end, 256); o < round; o += 32) {
+    const e0 = exp4(f32x4.sub(v128.load(row + o), m4));
+    const e1 = exp4(f32x4.sub(v128.load(row + o, 16), m4));
+    v128.store(lanes + o, e0);
+    v128.store(lanes + o, e1, 16);
+    v128.store(row + o, round12(e0));
+    v128.store(row + o, round12(e1), 16);
   }
-  if (tail) {
-    const e = v128.and(exp4(f32x4.sub(v128.load(row + o), m4)), seen);
-    v128.store(row + o, round12(e));
+  for (; o < end; o += 32) {
     const lane = lanes + (o & 255);
-    v128.store(lane, o < 256 ? e : f32x4.add(v128.load(lane), e));
-    o += 16;
+    const e0 = exp4(f32x4.sub(v128.load(row + o), m4));
+    const e1 = exp4(f32x4.sub(v128.load(row + o, 16), m4));
+    v128.store(lane, f32x4.add(v128.load(lane), e0));
+    v128.store(lane, f32x4.add(v128.load(lane, 16), e1), 16);
+    v128.store(row + o, round12(e0));
+    v128.store(row + o, round12(e1), 16);
   }
   for (; o < 256; o += 16) v128.store(lanes + o, f32x4.splat(0));
   store<f32>(stat, f32x4.extract_lane(m4, 0));
@@ -397,6 +480,7 @@ function weightsOfOne(row: usize, keys: i32, lanes: usize, stat: usize): void {
 @inline
 function valuesOfHeads(
   out: usize, stat: usize, w0: usize, ldBytes: usize, v0: usize, first: i32, v1: usize, keys: i32, stride: usize, dim: i32, two: bool,
+  rounded: bool,
 ): void {
   const out1 = out + (<usize>dim << 2);
   const r0 = v128.load_splat<f32>(stat, 4);
@@ -412,8 +496,12 @@ function valuesOfHeads(
     let at = v0 + d;
     for (let segment = 0; segment < 2; segment++) {
       for (const end = w0 + (<usize>(segment == 0 ? first : keys) << 2); w < end; w += 4, at += stride) {
-        const x0 = round12(v128.load(at));
-        const x1 = round12(v128.load(at, 16));
+        let x0 = v128.load(at);
+        let x1 = v128.load(at, 16);
+        if (!rounded) {
+          x0 = round12(x0);
+          x1 = round12(x1);
+        }
         let e = v128.load_splat<f32>(w);
         a0 = madd(e, x0, a0);
         a1 = madd(e, x1, a1);
@@ -470,7 +558,8 @@ export function attention_bwd(
   const qStride = <usize>(heads * dim) << 2;
   const kStride = <usize>(kvHeads * dim) << 2;
   const tasks = sequences * kvHeads;
-  for (let t = threadIndex(); t < tasks; t += threadCount()) {
+  const whole = sequences >= 4 * threadCount();
+  for (let t = firstTask(whole, kvHeads); t < tasks; t = nextTask(t, whole, kvHeads)) {
     const entry = table + <usize>(t / kvHeads) * 24;
     const kvHead = t % kvHeads;
     const qStart = load<i32>(entry);
