@@ -123,8 +123,8 @@ describe("where navigator has WebGPU", () => {
     ["no adapter", { requestAdapter: async () => null }, false, /no adapter for it — use backend wasm/],
     ["a refusal", { requestAdapter: () => Promise.reject(new Error("no")) }, false, /no adapter for it — use/],
     ["another adapter", { requestAdapter: async () => other }, false, /here is "Test", not "other" — leave --adapter/],
-  ] as const)("%s", async (_, gpu, deno, message) => {
-    vi.stubGlobal("navigator", "requestAdapter" in gpu ? { gpu } : {});
+  ] as [string, { requestAdapter?(): Promise<unknown> }, boolean, RegExp][])("%s", async (_, gpu, deno, message) => {
+    vi.stubGlobal("navigator", gpu.requestAdapter ? { gpu } : {});
     if (deno) vi.stubGlobal("Deno", {});
     expect(await oneLine(openWebGpu({ adapter: "other" }))).toMatch(message);
   });

@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseConfig, type TrainConfig } from "../core/config.ts";
+import { conformanceCases } from "../core/conformance.ts";
 import { type StepMetrics, timeKeys } from "../core/log.ts";
 import { memoryStorage } from "../core/storage.ts";
 import { loadTask } from "../core/tasks/index.ts";
@@ -127,14 +128,16 @@ test("a different seed gives another run", async () => {
   expect((await run({ seed: 4 })).result.digest).not.toBe((await run({})).result.digest);
 });
 
-test("plain and relaxed SIMD give the same digest", () => {
+test("plain and relaxed SIMD give the same digest, relaxed SIMD the golden digests of every kernel", () => {
   const script = new URL("./support/simd-digest.mjs", import.meta.url).pathname;
   const digests = [[], ["--experimental-wasm-relaxed-simd"]].map((flags) => {
     const done = spawnSync(process.execPath, [...flags, script], { encoding: "utf8" });
     expect(done.stderr).toBe("");
-    return JSON.parse(done.stdout) as { relaxed: boolean; digest: string };
+    return JSON.parse(done.stdout) as { relaxed: boolean; digest: string; cases: number; missed: string[] };
   });
   // Engines that have relaxed SIMD without a flag build both: the plain build is then asked for by name.
   expect(digests[1].relaxed).toBe(true);
   expect(digests[0].digest).toBe(digests[1].digest);
+  expect(digests[1].cases).toBe(conformanceCases().length);
+  expect(digests[1].missed).toEqual([]);
 });

@@ -1,4 +1,5 @@
-// Prints the digest of a short training run, and whether the engine used relaxed SIMD: run with and without the flag.
+// Prints the digest of a short training run, whether the engine used relaxed SIMD, and which cases of the conformance suite
+// miss their golden digests: run with and without the flag.
 
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,6 +10,8 @@ import { buildSync } from "esbuild";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const code = `
 import { CpuDevice, hasRelaxedSimd } from ${JSON.stringify(join(root, "hosts/cpu.ts"))};
+import { caseKey, conformance } from ${JSON.stringify(join(root, "core/conformance.ts"))};
+import { golden } from ${JSON.stringify(join(root, "core/generated/golden.ts"))};
 import { parseConfig } from ${JSON.stringify(join(root, "core/config.ts"))};
 import { memoryStorage } from ${JSON.stringify(join(root, "core/storage.ts"))};
 import { loadTask } from ${JSON.stringify(join(root, "core/tasks/index.ts"))};
@@ -19,7 +22,9 @@ const config = parseConfig({ task: { name: "sort", length: 3, shaping: 0.5 }, st
   maxTokens: 5, evalPrompts: 0, out: "run", model: { config: { hiddenSize: 32, layers: 2, heads: 4, kvHeads: 2, intermediateSize: 64 } } });
 const runtime = { device, numeric: device, storage: memoryStorage(), clock: () => 0, threads: 1 };
 const { digest } = await train(config, loadTask(config.task), runtime);
-console.log(JSON.stringify({ relaxed, digest }));
+const results = relaxed ? await conformance(device) : [];
+const missed = results.map((r) => [caseKey({ kernel: r.kernel, name: r.case }), r.digest]).filter(([key, d]) => d !== golden[key]);
+console.log(JSON.stringify({ relaxed, digest, cases: results.length, missed }));
 device.close();
 `;
 const dir = mkdtempSync(join(tmpdir(), "cohort-simd-"));
