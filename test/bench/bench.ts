@@ -1,6 +1,7 @@
 /**
  * @file The bench: each figure is the median of several rounds, with its spread. Machines are noisy: compare ratios of one
- * run. `--json` prints a line a figure: {"name", "unit", "ours", "peers", "ratio", "spread"}.
+ * run. `--json` prints a line a figure: {"name", "unit", "ours", "peers", "ratio", "spread"}; `npm run bench -- webgpu`
+ * measures that section alone.
  */
 import { parseArgs } from "node:util";
 import type { Precision } from "../../core/device.ts";
@@ -13,9 +14,16 @@ import { Session } from "../../core/session.ts";
 import { CpuDevice } from "../../hosts/cpu.ts";
 import { spawnThread } from "../../hosts/node-threads.ts";
 import { policyOptimisation } from "./rl.ts";
+import { webgpu } from "./webgpu.ts";
 
-const { values } = parseArgs({
-  options: { json: { type: "boolean" }, only: { type: "string" }, rounds: { type: "string", default: "7" } },
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: "boolean" },
+    only: { type: "string" },
+    rounds: { type: "string", default: "7" },
+    hardware: { type: "boolean" },
+  },
 });
 const rounds = Number(values.rounds);
 
@@ -102,6 +110,12 @@ function open(device: CpuDevice, shape: keyof typeof shapes, precision: Precisio
   return new Session(device, device, newModel(device, device, config, byteTokenizer(), 1, { precision }), optimizer);
 }
 
+if (positionals.includes("webgpu")) {
+  await webgpu(figure, { hardware: values.hardware });
+  // Dawn does not end by itself.
+  process.exit(0);
+}
+
 await policyOptimisation(figure);
 
 for (const threads of [1, 2]) {
@@ -176,4 +190,5 @@ for (const shape of Object.keys(shapes) as (keyof typeof shapes)[]) {
   session.close();
   device.close();
 }
+await webgpu(figure, { hardware: values.hardware });
 process.exit(0);

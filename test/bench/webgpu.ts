@@ -1,0 +1,249 @@
+/**
+ * @file The WebGPU backend: products against jax-js and TensorFlow.js on the same adapter; exact beside fast; attention,
+ * the vocabulary kernels; what a training step submits and reads back. SwiftShader unless `--hardware` is given.
+ */
+import { modelConfig } from "../../core/model/config.ts";
+import { newModel } from "../../core/model/load.ts";
+import { byteTokenizer } from "../../core/model/tokenizer.ts";
+import { Session } from "../../core/session.ts";
+import { CpuDevice } from "../../hosts/cpu.ts";
+import { GpuDevice } from "../../hosts/gpu.ts";
+import { nodeGpu } from "../../hosts/node-gpu.ts";
+import { softwareAdapter } from "../support/gpu.ts";
+import { peer } from "./peers.ts";
+
+type Figure = (
+  name: string,
+  unit: string,
+  measure: () => Promise<number>,
+  peers?: Record<string, () => Promise<number>>,
+) => Promise<void>;
+
+const noise = (n: number, spread = 1) =>
+  Float32Array.from({ length: n }, (_, i) => ((((i * 2654435761) >>> 0) % 2001) / 1000 - 1) * spread);
+
+/** m × k by k × n; the second operand lies [n, k] where `forward`, as weights do. */
+const products: readonly { name: string; m: number; k: number; n: number; forward?: boolean }[] = [
+  { name: "256³", m: 256, k: 256, n: 256 },
+  { name: "512³", m: 512, k: 512, n: 512 },
+  { name: "512³, second operand transposed", m: 512, k: 512, n: 512, forward: true },
+  { name: "1024³", m: 1024, k: 1024, n: 1024 },
+  { name: "1024 × 256 × 688, transposed", m: 1024, k: 256, n: 688, forward: true },
+  { name: "8 × 512 × 2048, transposed", m: 8, k: 512, n: 2048, forward: true },
+  { name: "1 × 512 × 2048, transposed", m: 1, k: 512, n: 2048, forward: true },
+];
+
+async function adapterOf(hardware: boolean): Promise<GPUAdapter | null> {
+  return hardware ? (await nodeGpu()).requestAdapter({ powerPreference: "high-performance" }) : softwareAdapter();
+}
+
+/** Seconds of `work`, called until a tenth of a second has gone, each. */
+async function each(work: () => Promise<unknown>): Promise<number> {
+  const t0 = performance.now();
+  let calls = 0;
+  do {
+    await work();
+    calls++;
+  } while (performance.now() - t0 < 100);
+  return (performance.now() - t0) / 1000 / calls;
+}
+
+function upload(device: GpuDevice, data: Float32Array | Uint32Array) {
+  const buffer = device.alloc(data.length, "operand");
+  device.write(buffer, data);
+  return buffer;
+}
+
+/** Peers look for WebGPU where browsers have it. */
+function navigatorOf(hardware: boolean): void {
+  const gpu = { requestAdapter: () => adapterOf(hardware), getPreferredCanvasFormat: () => "bgra8unorm" };
+  Object.defineProperty(globalThis, "navigator", { value: { userAgent: "Node", gpu }, configurable: true });
+}
+
+type Product = (a: Float32Array, b: Float32Array, p: (typeof products)[number]) => () => Promise<unknown>;
+
+async function jax(): Promise<Product | null> {
+  const module = await peer("@jax-js/jax");
+  if (!module) return null;
+  const { numpy: np, init, defaultDevice, jit } = module;
+  await init("webgpu");
+  defaultDevice("webgpu");
+  return (a, b, { m, k, n, forward }) => {
+    const x = np.array(a).reshape([m, k]);
+    const y = np.array(b).reshape(forward ? [n, k] : [k, n]);
+    const product = jit((p: unknown, q: unknown) => np.matmul(p, forward ? np.transpose(q) : q));
+    return async () => {
+      const z = product(x.ref, y.ref);
+      await z.blockUntilReady();
+      z.dispose();
+    };
+  };
+}
+
+async function tensorflow(): Promise<Product | null> {
+  const core = await peer("@tensorflow/tfjs-core");
+  if (!core || !(await peer("@tensorflow/tfjs-backend-webgpu"))) return null;
+  const tf = core.default ?? core;
+  tf.env().set("WEBGPU_CPU_FORWARD", false);
+  await tf.setBackend("webgpu");
+  return (a, b, { m, k, n, forward }) => {
+    const x = tf.tensor2d(a, [m, k]);
+    const y = tf.tensor2d(b, forward ? [n, k] : [k, n]);
+    return async () => {
+      const z = tf.matMul(x, y, false, !!forward);
+      // It records until somebody reads.
+      await z.data();
+      z.dispose();
+    };
+  };
+}
+
+/** Several pieces of work, measured in turns by `figure`, each giving `amount` per second. */
+const rate = (amount: number, work: () => Promise<unknown>) => async () => amount / (await each(work));
+
+export async function webgpu(figure: Figure, { hardware = false } = {}): Promise<void> {
+  const adapter = await adapterOf(hardware);
+  if (!adapter) {
+    console.error(
+      `bench: no WebGPU adapter (${hardware ? "hardware" : "SwiftShader of @sparticuz/chromium"}); left out`,
+    );
+    return;
+  }
+  const device = await GpuDevice.create(adapter);
+  const fast = new GpuDevice(device.gpu, { fast: true });
+  navigatorOf(hardware);
+  const others = { "jax-js webgpu": await jax(), "tfjs webgpu": await tensorflow() };
+  const on = device.name.replace("WebGPU, ", "");
+
+  for (const product of products) {
+    const { name, m, k, n, forward } = product;
+    const [a, b] = [noise(m * k), noise(k * n)];
+    const own = (d: GpuDevice, precision: number) => {
+      const operands = [new Float32Array(m * n), a, b, new Float32Array(1)].map((data) => upload(d, data));
+      const [bK, bCol] = forward ? [1, k] : [n, 1];
+      return async () => {
+        d.run("matmul", ...operands, m, n, k, k, 1, bK, bCol, n, 0, precision);
+        await d.finish();
+      };
+    };
+    const flops = (2 * m * n * k) / 1e9;
+    const sides: Record<string, () => Promise<number>> = {};
+    for (const [peerName, make] of Object.entries(others)) {
+      if (make) sides[peerName] = rate(flops, make(a, b, product));
+    }
+    sides["ours, fast"] = rate(flops, own(fast, 12));
+    sides["ours, precision 24"] = rate(flops, own(device, 24));
+    await figure(`webgpu matmul ${name}, ${on}`, "GFLOP/s", rate(flops, own(device, 12)), sides);
+  }
+
+  const [sequences, length, heads, dim] = [4, 64, 8, 32];
+  const rows = sequences * length;
+  const table = Uint32Array.from({ length: 6 * sequences }, (_, i) => {
+    const first = Math.floor(i / 6) * length;
+    return [first, length, 0, 0, first, length][i % 6];
+  });
+  const attention = (d: GpuDevice) => {
+    const wide = () => upload(d, noise(rows * heads * dim));
+    const [out, q, k, v, dq, dk, dv, dout] = Array.from({ length: 8 }, wide);
+    const stats = upload(d, new Float32Array(2 * rows * heads));
+    const layout = upload(d, table);
+    const dims = [sequences, heads, heads, dim, length, 12, 1 / Math.sqrt(dim)];
+    return {
+      forward: async () => {
+        d.run("attention_fwd", out, stats, q, k, v, layout, ...dims);
+        await d.finish();
+      },
+      backward: async () => {
+        d.run("attention_bwd", dq, dk, dv, dout, out, stats, q, k, v, layout, ...dims);
+        await d.finish();
+      },
+    };
+  };
+  const [exactAttention, fastAttention] = [attention(device), attention(fast)];
+  for (const pass of ["forward", "backward"] as const) {
+    await figure(
+      `webgpu attention ${pass}, 4 × 64 tokens, 8 heads of 32, ${on}`,
+      "tokens/s",
+      rate(rows, exactAttention[pass]),
+      {
+        "ours, fast": rate(rows, fastAttention[pass]),
+      },
+    );
+  }
+
+  const [scored, vocab] = [64, 8192];
+  const vocabulary = (d: GpuDevice) => {
+    const z = upload(d, noise(scored * vocab, 4));
+    const targets = upload(
+      d,
+      Uint32Array.from({ length: scored }, (_, r) => (r * 37) % vocab),
+    );
+    const [logp, entropy, dlogp, dentropy] = Array.from({ length: 4 }, () => upload(d, noise(scored)));
+    const stats = upload(d, new Float32Array(4 * scored));
+    return async () => {
+      d.run("logprob_fwd", logp, entropy, stats, z, targets, scored, vocab, vocab, 0, 1);
+      d.run("logprob_bwd", z, stats, targets, dlogp, dentropy, scored, vocab, vocab, 0, 1);
+      await d.finish();
+    };
+  };
+  await figure(
+    `webgpu vocabulary kernels both ways, 64 rows of 8192, ${on}`,
+    "rows/s",
+    rate(scored, vocabulary(device)),
+    {
+      "ours, fast": rate(scored, vocabulary(fast)),
+    },
+  );
+
+  const cpu = await CpuDevice.create(1);
+  const shape = { vocabSize: 512, hiddenSize: 64, layers: 5, heads: 8, kvHeads: 4, intermediateSize: 172 };
+  const config = modelConfig({ ...shape, maxPositions: 512 });
+  const optimizer = {
+    learningRate: 1e-4,
+    schedule: "constant" as const,
+    warmupSteps: 0,
+    weightDecay: 0,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    maxGradNorm: 1,
+  };
+  const batch = Array.from({ length: sequences }, (_, s) => ({
+    ids: Uint32Array.from({ length }, (_, t) => (s * 131 + t * t * 7) % 512),
+    from: 1,
+  }));
+  const dlogp = new Float32Array(sequences * (length - 1)).fill(-1 / (sequences * (length - 1)));
+  const step = (d: GpuDevice) => {
+    const session = new Session(d, cpu, newModel(d, cpu, config, byteTokenizer(), 1, { precision: 12 }), optimizer);
+    return async () => {
+      await session.forwardBackward(batch, { dlogp });
+      await session.optimStep(1000);
+    };
+  };
+  const training = step(device);
+  await figure(`webgpu training step, stories260K (0.26 M), 4 × 64, ${on}`, "tokens/s", rate(rows, training), {
+    "ours, fast": rate(rows, step(fast)),
+  });
+  const counts = { "kernel calls": 0, submits: 0, "writes to buffers": 0, readbacks: 0 };
+  const count = (target: object, verb: string, what: keyof typeof counts) => {
+    const own = Reflect.get(target, verb).bind(target);
+    const value = (...args: unknown[]) => {
+      counts[what]++;
+      return own(...args);
+    };
+    Object.defineProperty(target, verb, { value, configurable: true });
+  };
+  count(device, "run", "kernel calls");
+  count(device, "readF32", "readbacks");
+  count(device, "readU32", "readbacks");
+  count(device.gpu.queue, "submit", "submits");
+  count(device.gpu.queue, "writeBuffer", "writes to buffers");
+  await training();
+  const once = { ...counts };
+  for (const what of Object.keys(once) as (keyof typeof once)[]) {
+    await figure(`webgpu training step, stories260K: ${what}`, "a step", async () => once[what]);
+  }
+  fast.close();
+  device.close();
+  cpu.close();
+}
