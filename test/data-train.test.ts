@@ -12,6 +12,8 @@ import { parseRows } from "../core/data/lines.ts";
 import { type DataSource, dataSource } from "../core/data/source.ts";
 import type { Storage } from "../core/host.ts";
 import { metricKeys, type StepMetrics } from "../core/log.ts";
+import { loadRecipe, type Recipe } from "../core/recipe.ts";
+import { run as replayWith } from "../core/replay.ts";
 import { memoryStorage } from "../core/storage.ts";
 import { loadTask } from "../core/tasks/index.ts";
 import { evaluateData, train } from "../core/train.ts";
@@ -72,6 +74,9 @@ async function run(
   });
   return { ...result, lines, storage };
 }
+
+const lossOf = (recipe: Recipe, batch: Record<string, unknown>) =>
+  Number((replayWith(recipe, { system: recipe.id, case: "", batch }) as { loss: number }).loss);
 
 describe("it learns", () => {
   test("DPO: held-out pairs in the right order", async () => {
@@ -167,6 +172,35 @@ test("a comparison of two recipes has curves and outcomes of what a data set mea
   expect(outcomes["loss before, held out"].dpo.value?.mean).toBeCloseTo(Math.LN2, 12);
   expect(outcomes["accuracy after, held out"].simpo.difference).not.toBeNull();
   expect(outcomes).not.toHaveProperty("reward, mean");
+});
+
+test("WPO weighs the same from rows of logits as from log-probabilities and Σp²", async () => {
+  const logits = [
+    [[0.5, -1, 0.2]],
+    [
+      [1, 0, -0.5],
+      [0.3, 0.1, 2],
+    ],
+  ];
+  const logits_ref = [
+    [[0, 0, 0]],
+    [
+      [0.5, 0.5, 0],
+      [0, 1, 1],
+    ],
+  ];
+  const tokens = [[0], [1, 2]];
+  const softmax = (z: number[]) => z.map((x) => Math.exp(x) / z.reduce((sum, y) => sum + Math.exp(y), 0));
+  const of = (rows: number[][][], f: (p: number[], y: number) => number) =>
+    rows.map((list, i) => list.map((z, t) => f(softmax(z), tokens[i][t])));
+  const shared = { length: [1, 2], mask: [[1], [1, 1]], pairs: [[0, 1]] };
+  const lp = (p: number[], y: number) => Math.log(p[y]);
+  const wpo = await loadRecipe("wpo");
+  const loss = (batch: Record<string, unknown>) => lossOf(wpo, { ...shared, ...batch });
+  const fromRows = loss({ tokens, logits, logits_ref });
+  const sum_pi_sq = of(logits, (p) => p.reduce((sum, x) => sum + x * x, 0));
+  expect(loss({ logp: of(logits, lp), logp_ref: of(logits_ref, lp), sum_pi_sq })).toBeCloseTo(fromRows, 12);
+  expect(fromRows).toBeGreaterThan(0);
 });
 
 describe("refused before the run", () => {

@@ -22,7 +22,9 @@ import type { EvalResult } from "../evaluate.ts";
 import { type DataMetrics, type StepMetrics, stepMetrics } from "../log.ts";
 import { addLora } from "../model/load.ts";
 import { memoryEstimate } from "../model/memory.ts";
+import type { Scores } from "../model/transformer.ts";
 import { type DataKind, needs, objective, type Params, prepare, type Recipe, resolveParams } from "../recipe.ts";
+import { exp } from "../rl/scalar.ts";
 import type { SampleLine } from "../run.ts";
 import { Session } from "../session.ts";
 import { mean } from "../statistics.ts";
@@ -33,7 +35,7 @@ import { referenceKind } from "./reference.ts";
 /** Batch fields that a data set of each kind supplies, those of the policies among them. */
 const COMMON = ["group", "length", "mask", "tokens", "logp", "logp_ref", "entropy"];
 const SUPPLIED: Readonly<Record<DataKind, ReadonlySet<string>>> = {
-  pairs: new Set([...COMMON, "pairs", "margin", "correct"]),
+  pairs: new Set([...COMMON, "pairs", "margin", "correct", "sum_pi_sq"]),
   labels: new Set([...COMMON, "correct", "seq_logp_kl", "seq_logp_kl_ref"]),
   completions: new Set(COMMON),
 };
@@ -57,6 +59,7 @@ function fieldsRead(recipe: Recipe, params: Params, kind: DataKind): Set<string>
     logp_ref: numbers(tokens, -1),
     entropy: numbers(tokens, 1),
     ...(recipe.trains?.head === "score" && { reward: numbers(2 * per, 0) }),
+    ...(kind === "pairs" && { sum_pi_sq: numbers(tokens, 0.5) }),
     ...(kind === "labels" && { seq_logp_kl: numbers(2, -1), seq_logp_kl_ref: numbers(2, -1) }),
   });
   return new Set(needs(recipe, params, probe));
@@ -248,7 +251,7 @@ export class DataTrainer extends Learner {
     const options = { microBatches: this.config.microBatches, temperature: 1 };
     const now = await this.session.score(ready.sequences, options);
     const { result, gradNorm, learningRate } = await this.optimizerStep(
-      batch,
+      await this.#withPolicy(batch, ready, now, this.config.microBatches),
       ready.sequences,
       now,
       "the scoring pass's",
@@ -282,6 +285,15 @@ export class DataTrainer extends Learner {
     return { ...scoreMetrics(batch, now), loss: result.loss, grad_norm: gradNorm, learning_rate: learningRate };
   }
 
+  /** The batch with what the recipe reads of the policy as it is now, beyond log-probabilities and entropies. */
+  async #withPolicy(batch: Batch, ready: Ready, { logp }: Scores, microBatches: number): Promise<Batch> {
+    if (!this.#reads.has("sum_pi_sq")) return batch;
+    // ln Σ p² = lse(2z) − 2 lse(z), and at half the temperature lp' = 2z − lse(2z): no row over the vocabulary is kept.
+    const sharp = await this.session.score(ready.sequences, { microBatches, temperature: 0.5 });
+    const data = Float64Array.from(logp, (lp, t) => Math.min(1, exp(2 * lp - sharp.logp[t])));
+    return batch.with({ sum_pi_sq: { level: batch.token, data } });
+  }
+
   #policyMetrics(batch: Batch, ready: Ready, logp: ArrayLike<number>): Partial<DataMetrics> {
     const good = this.#kind === "completions" ? null : labelsOf(ready.examples);
     if (!good) return {};
@@ -306,8 +318,10 @@ export class DataTrainer extends Learner {
       const full = batch.with({ reward: { level: batch.trajectory, data: Float64Array.from(scores) } });
       metrics = { loss: objective(recipe, params, full).loss, ...scoreMetrics(batch, scores) };
     } else {
-      const { logp, entropy } = await session.score(ready.sequences, { microBatches, temperature: 1 });
-      const { loss } = objective(recipe, params, batch, { logp, entropy }, { state: this.state });
+      const now = await session.score(ready.sequences, { microBatches, temperature: 1 });
+      const { logp, entropy } = now;
+      const full = await this.#withPolicy(batch, ready, now, microBatches);
+      const { loss } = objective(recipe, params, full, { logp, entropy }, { state: this.state });
       metrics = { loss, entropy: mean(entropy), ...this.#policyMetrics(batch, ready, logp) };
     }
     return {
