@@ -437,7 +437,7 @@ describe("what is wrong is said next to it", () => {
     await second.close();
   });
 
-  test("a reward that throws in mid-run: the checkpoint is kept, and the run goes on", async ({ skip }) => {
+  test("a reward that throws in mid-run: the checkpoint is kept, and Continue offered", async ({ skip }) => {
     if (!browser) skip("Chromium cannot be started here");
     await page.selectOption("#model-choice", "new:tiny");
     await page.selectOption("#task-choice", "own");
@@ -461,6 +461,7 @@ describe("what is wrong is said next to it", () => {
     await cdp.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: usage + 20_000 });
     await dropFiles(page, { "config.json": new Uint8Array(90_000), "model.safetensors": new Uint8Array(9) });
     await untilSaid(page, "#model", "do not fit");
+    await page.selectOption("#task-choice", "own");
     await writeReward(page, "export default () => Math.random();\n");
     await page.click("#train");
     await untilSaid(page, "#run-message", "the browser's space for this site is full — remove old runs");
@@ -473,9 +474,18 @@ describe("what is wrong is said next to it", () => {
 
   test("a reward that does not end", async ({ skip }) => {
     if (!browser) skip("Chromium cannot be started here");
+    await page.selectOption("#task-choice", "own");
     await writeReward(page, "export default () => {\n  for (;;);\n};\n");
     await untilSaid(page, "#reward", "reward: no answer for 3 s — look for a loop that does not end");
-    await writeReward(page, reward);
-    await page.waitForFunction(() => document.querySelector("#preview tbody td:last-child")?.textContent === "0");
+    // The ready-made ones are there, the sandbox's worker among them.
+    await writeReward(
+      page,
+      'import { codeTests, mathAnswer } from "cohort/rewards";\nexport default mathAnswer();\nexport const code = codeTests();\n',
+    );
+    await page.fill("#prompts", '{"prompt": "Half of 1? ", "answer": "1/2", "tests": ["twice(2) === 4"]}');
+    await page.fill("#attempt", "\\frac{1}{2}");
+    await untilSaid(page, "#preview", "1 (code 0, reward 1)");
+    await page.fill("#attempt", "const twice = (x) => 2 * x;");
+    await untilSaid(page, "#preview", "1 (code 1, reward 0)");
   });
 });

@@ -28,6 +28,17 @@ export default ({ completion, row }) => (completion.includes(String(row.answer))
   }
 };
 `,
+  "A mathematical answer": `// Compares the last answer exactly with the row's "answer" column: 1/2, 0.5 and \\frac{1}{2} are one.
+import { mathAnswer } from "cohort/rewards";
+
+export default mathAnswer();
+`,
+  "JSON of a form": `import { jsonFormat } from "cohort/rewards";
+
+export default jsonFormat({
+  schema: { type: "object", required: ["name"], properties: { name: { type: "string" }, age: { type: "number" } } },
+});
+`,
   "Two rewards: vowels, and no repeats": `// Several exports are several rewards; they are added.
 export default ({ completion }) =>
   (completion.match(/[aeiou]/gi) ?? []).length / Math.max(1, completion.length);

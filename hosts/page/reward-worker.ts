@@ -2,12 +2,17 @@
 import type { RewardFunction, Sample } from "../../core/rewards/index.ts";
 import { type Endpoint, join } from "../port.ts";
 
+/** What stands beside this script for `import … from "cohort/rewards"`: a module from a Blob finds no package. */
+const LIBRARY = new URL("./rewards.js", import.meta.url).href;
+const named = (source: string) =>
+  source.replace(/(\bfrom\s*|\bimport\s*\(?\s*)(["'])cohort\/rewards\2/g, `$1$2${LIBRARY}$2`);
+
 let functions: Record<string, RewardFunction> = {};
 
 const offers = {
   /** Loads a module as `cohort train` would load the file; the names of its rewards. */
   async load(source: string): Promise<string[]> {
-    const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    const url = URL.createObjectURL(new Blob([named(source)], { type: "text/javascript" }));
     try {
       const module = (await import(url)) as Record<string, unknown>;
       const found = Object.entries(module).map(([name, fn]) => [name === "default" ? "reward" : name, fn] as const);
