@@ -23,6 +23,7 @@ const { values, positionals } = parseArgs({
     only: { type: "string" },
     rounds: { type: "string", default: "7" },
     hardware: { type: "boolean" },
+    "processor-time": { type: "boolean" },
   },
 });
 const rounds = Number(values.rounds);
@@ -111,7 +112,7 @@ function open(device: CpuDevice, shape: keyof typeof shapes, precision: Precisio
 }
 
 if (positionals.includes("webgpu")) {
-  await webgpu(figure, { hardware: values.hardware });
+  await webgpu(figure, { hardware: values.hardware, processorTime: values["processor-time"] });
   // Dawn does not end by itself.
   process.exit(0);
 }
@@ -190,5 +191,5 @@ for (const shape of Object.keys(shapes) as (keyof typeof shapes)[]) {
   session.close();
   device.close();
 }
-await webgpu(figure, { hardware: values.hardware });
+await webgpu(figure, { hardware: values.hardware, processorTime: values["processor-time"] });
 process.exit(0);

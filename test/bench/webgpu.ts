@@ -1,6 +1,7 @@
 /**
  * @file The WebGPU backend: products against jax-js and TensorFlow.js on the same adapter; exact beside fast; attention,
- * the vocabulary kernels; what a training step submits and reads back. SwiftShader unless `--hardware` is given.
+ * the vocabulary kernels; what a training step submits and reads back. SwiftShader unless `--hardware` is given; with
+ * `--processor-time` a second is one of a processor, all threads together.
  */
 import { modelConfig } from "../../core/model/config.ts";
 import { newModel } from "../../core/model/load.ts";
@@ -37,15 +38,23 @@ async function adapterOf(hardware: boolean): Promise<GPUAdapter | null> {
   return hardware ? (await nodeGpu()).requestAdapter({ powerPreference: "high-performance" }) : softwareAdapter();
 }
 
-/** Seconds of `work`, called until a tenth of a second has gone, each. */
-async function each(work: () => Promise<unknown>): Promise<number> {
-  const t0 = performance.now();
+/** Seconds of one `work` by a clock; it is done until a tenth of a second has gone. */
+async function each(work: () => Promise<unknown>, clock: () => number): Promise<number> {
+  const t0 = clock();
   let calls = 0;
   do {
     await work();
     calls++;
-  } while (performance.now() - t0 < 100);
-  return (performance.now() - t0) / 1000 / calls;
+  } while (clock() - t0 < 0.1);
+  return (clock() - t0) / calls;
+}
+
+const wall = () => performance.now() / 1000;
+
+/** Of all threads of the process: on a software adapter, what others do on the machine disturbs it least. */
+function processor(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }
 
 function upload(device: GpuDevice, data: Float32Array | Uint32Array) {
@@ -98,10 +107,9 @@ async function tensorflow(): Promise<Product | null> {
   };
 }
 
-/** Several pieces of work, measured in turns by `figure`, each giving `amount` per second. */
-const rate = (amount: number, work: () => Promise<unknown>) => async () => amount / (await each(work));
-
-export async function webgpu(figure: Figure, { hardware = false } = {}): Promise<void> {
+export async function webgpu(figure: Figure, { hardware = false, processorTime = false } = {}): Promise<void> {
+  const clock = processorTime ? processor : wall;
+  const rate = (amount: number, work: () => Promise<unknown>) => async () => amount / (await each(work, clock));
   const adapter = await adapterOf(hardware);
   if (!adapter) {
     console.error(
