@@ -39,6 +39,11 @@ export interface Opened {
   doctor(): Promise<DoctorResult>;
   close(): void | Promise<void>;
   /**
+   * Probes the kernels of a precision that was not asked for when the device was opened; at once where they are known.
+   * @throws CohortError where they do not keep the bits
+   */
+  allow?(precision: DeviceOptions["precision"]): Promise<void>;
+  /**
    * Closes what was lost and opens what takes its place: a WebGPU device again, WASM when that fails or was lost too often.
    * Null where nothing can; absent where nothing can be lost.
    */
@@ -69,7 +74,7 @@ export async function openDevice(options: DeviceOptions, reach: Reach): Promise<
   if (backend === "webgpu" || (backend === "auto" && (fast || options.adapter))) {
     if (!reach.openGpu) throw new CohortError("device", "backend webgpu: this host has none", "use backend wasm");
     const device = await reach.openGpu({ adapter: options.adapter, fast });
-    if (!fast) await assertExact(device);
+    if (!fast) await assertExact(device, options);
     const opened = await withGpu(device, options, reach, why);
     const missing = device.missing?.join(", ");
     return missing ? { ...opened, note: `${device.name} has no ${missing}: fast kernels do without` } : opened;
@@ -78,7 +83,7 @@ export async function openDevice(options: DeviceOptions, reach: Reach): Promise<
   let note: string | undefined;
   if (backend === "auto") {
     const likely = (await reach.likelyGpu?.()) ?? false;
-    const tried = likely ? await tryGpu(reach) : NO_HARDWARE;
+    const tried = likely ? await tryGpu(reach, options) : NO_HARDWARE;
     if (typeof tried !== "string") return withGpu(tried, options, reach, "a hardware adapter that keeps the bits");
     why = tried;
     // Where there is no adapter nothing is missed.
@@ -100,14 +105,16 @@ function withCpu(device: CpuDevice, reach: Reach, why: string): Opened {
 const NO_HARDWARE = "there is no hardware adapter";
 
 /** Loaded where there is an adapter: the golden digests are large. */
-const probe = async (device: Device) => (await import("../core/probe.ts")).probe(device);
+const probe = async (device: Device, { precision }: DeviceOptions) =>
+  (await import("../core/probe.ts")).probe(device, { precision: precision === 24 ? 24 : 12 });
 
 /** A device that passes the probe, or why there is none. */
-async function tryGpu(reach: Reach, choice: GpuChoice = {}): Promise<Device | string> {
+async function tryGpu(reach: Reach, options: DeviceOptions): Promise<Device | string> {
   if (!reach.openGpu) return NO_HARDWARE;
   try {
-    const device = await reach.openGpu(choice);
-    const { exact, failed } = choice.fast ? { exact: true, failed: [] } : await probe(device);
+    const fast = options.precision === "fast";
+    const device = await reach.openGpu({ adapter: options.adapter, fast });
+    const { exact, failed } = fast ? { exact: true, failed: [] } : await probe(device, options);
     if (exact) return device;
     device.close();
     return `${device.name} breaks the exactness rules in ${failed.join(", ")}`;
@@ -116,20 +123,24 @@ async function tryGpu(reach: Reach, choice: GpuChoice = {}): Promise<Device | st
   }
 }
 
-async function assertExact(device: Device): Promise<void> {
-  const found = await probe(device);
+async function assertExact(device: Device, options: DeviceOptions): Promise<void> {
+  const found = await probe(device, options);
   if (found.exact) return;
-  const { name } = device;
   device.close();
-  throw new CohortError(
+  throw notExact(device, found.failed);
+}
+
+function notExact({ name }: Device, failed: readonly string[]): CohortError {
+  return new CohortError(
     "not-exact",
-    `backend webgpu: ${name} breaks the exactness rules in ${found.failed.join(", ")}`,
+    `backend webgpu: ${name} breaks the exactness rules in ${failed.join(", ")}`,
     'use backend wasm, or precision "fast"; `cohort conformance --backend webgpu` shows the cases',
   );
 }
 
 async function withGpu(device: Device, options: DeviceOptions, reach: Reach, why: string, losses = 0): Promise<Opened> {
   const numeric = await CpuDevice.create(1);
+  let probed = options.precision;
   const opened = {
     device,
     numeric,
@@ -139,13 +150,17 @@ async function withGpu(device: Device, options: DeviceOptions, reach: Reach, why
       device.close();
       numeric.close();
     },
+    async allow(precision: DeviceOptions["precision"]) {
+      if (precision !== 24 || probed === 24 || probed === "fast") return;
+      const { exact, failed } = await probe(device, { precision });
+      if (!exact) throw notExact(device, failed);
+      probed = precision;
+    },
     async reopen() {
       opened.close();
-      const { adapter } = options;
-      const fast = options.precision === "fast";
-      const next = losses < REOPENINGS ? await tryGpu(reach, { adapter, fast }) : null;
+      const next = losses < REOPENINGS ? await tryGpu(reach, options) : null;
       if (next && typeof next !== "string") return withGpu(next, options, reach, why, losses + 1);
-      if (fast) return null;
+      if (options.precision === "fast") return null;
       // Threads that were asked for beside a GPU were never started, and may be refused here.
       const cpu = await openCpu(options, reach).catch(() => openCpu({ threads: 1 }, reach));
       return withCpu(cpu, reach, "the WebGPU device was lost");

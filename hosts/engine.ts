@@ -186,7 +186,10 @@ export function makeEngine(parts: EngineParts): HostEngine {
     const from = await source(asked, task, hooks.onNote);
     const told = tellOnce(hooks);
     const result = await held.use(
-      (on) => train(config, from, runtimeOn(on), told.hooks),
+      async (on) => {
+        await on.allow?.(config.precision);
+        return train(config, from, runtimeOn(on), told.hooks);
+      },
       async (reason, { device }) => {
         const { run } = told;
         if (run !== null) config = { ...config, out: run, resume: true };
@@ -210,6 +213,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
       const task = await source(config, given, onNote);
       const at: TrainConfig = checkpoint ? { ...config, model: checkpoint } : config;
       return held.use(async (on) => {
+        await on.allow?.(config.precision);
         const runtime = runtimeOn(on);
         if ("examples" in task) {
           const started = checkpoint && typeof config.model === "string" ? config.model : null;
@@ -225,9 +229,16 @@ export function makeEngine(parts: EngineParts): HostEngine {
       });
     },
     async *sample(asked: SampleOptions): AsyncIterable<SampleResult> {
-      yield* await held.use((on) => sampleWith(runtimeOn(on), asked));
+      yield* await held.use(async (on) => {
+        await on.allow?.(asked.precision);
+        return sampleWith(runtimeOn(on), asked);
+      });
     },
-    score: (asked: ScoreOptions) => held.use((on) => scoreWith(runtimeOn(on), asked)),
+    score: (asked: ScoreOptions) =>
+      held.use(async (on) => {
+        await on.allow?.(asked.precision);
+        return scoreWith(runtimeOn(on), asked);
+      }),
     doctor: () => held.now.doctor(),
     async conformance(onKernel) {
       const { device } = held.now;

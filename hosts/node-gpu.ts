@@ -58,11 +58,16 @@ export function isSoftware(adapter: GPUAdapter): boolean {
   return adapter.info.isFallbackAdapter || isSoftwareName(adapterName(adapter));
 }
 
-/** What `doctor` says of each adapter: its name, and whether it gives the bits of WASM. */
-export async function examine(): Promise<({ name: string; software: boolean } & ProbeResult)[]> {
+/**
+ * What `doctor` says of each adapter: its name, and whether it gives the bits of WASM.
+ * @param open default: a device of its own, for the time of the probe
+ */
+export async function examine(
+  open: (adapter: GPUAdapter) => Promise<GpuDevice> = GpuDevice.create,
+): Promise<({ name: string; software: boolean } & ProbeResult)[]> {
   const seen: ({ name: string; software: boolean } & ProbeResult)[] = [];
   for (const { name, software, adapter } of await adapters()) {
-    const device = await GpuDevice.create(adapter);
+    const device = await open(adapter);
     try {
       seen.push({ name, software, ...(await probe(device)) });
     } finally {

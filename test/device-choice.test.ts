@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { parseConfig } from "../core/config.ts";
 import type { Device } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
+import { type KernelName, kernels } from "../core/kernels.ts";
 import { memoryStorage } from "../core/storage.ts";
 import { openDevice, type Reach } from "../hosts/device.ts";
 import { builtInTask, makeEngine } from "../hosts/engine.ts";
@@ -112,6 +113,42 @@ describe("backend webgpu", () => {
       "webgpu: Test refuses a device: a feature is unknown — use backend wasm, or another adapter",
     );
   });
+});
+
+test("attention of precision 24 is probed when it is first asked for", async () => {
+  const device = await cpu(1);
+  let wide = 0;
+  const wrong = new Proxy(device, {
+    get(target, key) {
+      if (key === "kind") return "webgpu";
+      if (key === "run") {
+        return (kernel: KernelName, ...args: never[]) => {
+          const at = kernels[kernel].dims.indexOf("precision");
+          const double =
+            kernel.startsWith("attention") && args[Object.keys(kernels[kernel].buffers).length + at] === 24;
+          if (double) wide++;
+          target.run(kernel, ...args);
+          if (double) target.run("scale", args[0], 1, 2);
+        };
+      }
+      const value = Reflect.get(target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  }) as unknown as Device;
+  const opened = await openDevice(
+    { backend: "webgpu" },
+    reachOf(async () => wrong),
+  );
+  await opened.allow!(12);
+  expect(wide).toBe(0);
+  expect(await oneLine(opened.allow!(24))).toMatch(/breaks the exactness rules in attention_fwd, attention_bwd — /);
+  expect(wide).toBeGreaterThan(0);
+  await opened.close();
+  const asked = openDevice(
+    { backend: "webgpu", precision: 24 },
+    reachOf(async () => wrong),
+  );
+  expect(await oneLine(asked)).toMatch(/breaks the exactness rules in attention_fwd, attention_bwd/);
 });
 
 describe("where navigator has WebGPU", () => {

@@ -9,6 +9,7 @@ import { type KernelName, kernelNames, kernels } from "../core/kernels.ts";
 import { probe } from "../core/probe.ts";
 import type { CpuDevice } from "../hosts/cpu.ts";
 import { GpuDevice } from "../hosts/gpu.ts";
+import { examine, openGpu } from "../hosts/node-gpu.ts";
 import { cpu } from "./support/devices.ts";
 import { softwareAdapter, softwareGpu } from "./support/gpu.ts";
 import { WINDOW_WORDS, windowCases } from "./support/windows.ts";
@@ -67,8 +68,17 @@ describe.skipIf(skip)(`WGSL = WASM${skip ? ` (skipped: ${skip})` : ""}`, () => {
     windowed.close();
   });
 
-  test("the probe passes", { timeout: 120_000 }, async () => {
-    expect(await probe(gpu)).toEqual({ exact: true, failed: [] });
+  test("the probe passes: doctor finds this adapter, knows it for software, and calls it exact", {
+    timeout: 120_000,
+  }, async () => {
+    expect(await examine(async () => new GpuDevice(gpu.gpu))).toContainEqual({
+      name: expect.stringMatching(/swiftshader/i),
+      software: true,
+      exact: true,
+      failed: [],
+    });
+    await expect(openGpu({ adapter: "no such adapter" })).rejects.toThrow(/there is: .*swiftshader/i);
+    await expect(openGpu()).rejects.toThrow(/no hardware adapter/);
   });
 
   // Each changes one order of operations or leaves one rounding out; nothing that a tolerance would notice.
