@@ -135,6 +135,18 @@ export class Batch {
     return new Batch({ ...this.#levels, vocabulary }, fields, raw);
   }
 
+  /** The same batch with rows over a vocabulary of V, [T, V] one after the other. */
+  withRows(rows: Readonly<Record<string, ArrayLike<number>>>, V: number): Batch {
+    const T = this.token.size;
+    const offsets = Int32Array.from({ length: T + 1 }, (_, t) => t * V);
+    const level = this.vocabulary ?? new Level("vocabulary", T * V).link(this.token, { offsets });
+    const named = Object.entries(rows).map(([name, data]) => {
+      if (data.length === level.size) return [name, { level, data: Float64Array.from(data) }] as const;
+      throw bad(`Batch.withRows: '${name}' has ${data.length} numbers for ${T} rows of ${V}`, "give one an entry");
+    });
+    return new Batch({ ...this.#levels, vocabulary: level }, new Map([...this.fields, ...named]), this.raw);
+  }
+
   get #levels() {
     const { token, trajectory, group, vocabulary, grouped } = this;
     return { token, trajectory, group, vocabulary, grouped };

@@ -64,31 +64,50 @@ export class Session {
     return { ...join(parts), offsets: offsetsOf(sequences) };
   }
 
+  /** Logits over the temperature at the scored tokens [T, V], on the host. */
+  async logits(
+    sequences: readonly Sequence[],
+    options: { microBatches?: number; temperature?: number; model?: Transformer } = {},
+  ): Promise<Float32Array> {
+    const { microBatches = 1, temperature = 1, model = this.model } = options;
+    const { vocabSize } = model.config;
+    const rows = new Float32Array(offsetsOf(sequences)[sequences.length] * vocabSize);
+    let at = 0;
+    for (const packed of this.#pieces(sequences, microBatches, true)) {
+      rows.set(await model.logits(packed, temperature), at);
+      at += packed.rows.length * vocabSize;
+    }
+    return rows;
+  }
+
   /**
    * Adds the gradient of Σ dlogp·logp + Σ dentropy·H over the scored tokens of all sequences. How they are split into
    * micro-batches changes no bit of it.
    * @param options.sharePrompts compute the prompt of neighbours that have the same one once, forward and backward; then
    *   such neighbours stay in one micro-batch, and the gradient agrees with the unshared one but for rounding
-   * @param objective dlogp (and dentropy) of each scored token, sequence by sequence
+   * @param objective dlogp (and dentropy) of each scored token, sequence by sequence; dlogits [T, V] by the logits over the
+   *   temperature
    * @returns the scores that the forward pass gave
    */
   async forwardBackward(
     sequences: readonly Sequence[],
-    objective: { dlogp: ArrayLike<number>; dentropy?: ArrayLike<number> },
+    objective: { dlogp: ArrayLike<number>; dentropy?: ArrayLike<number>; dlogits?: ArrayLike<number> },
     options: { microBatches?: number; temperature?: number; sharePrompts?: boolean } = {},
   ): Promise<SequenceScores> {
     const { microBatches = 1, temperature = 1, sharePrompts = false } = options;
     const offsets = offsetsOf(sequences);
     const scored = offsets[sequences.length];
+    const { vocabSize } = this.model.config;
     for (const [name, data] of Object.entries(objective)) {
-      if (data && data.length !== scored) {
+      if (data && data.length !== scored * (name === "dlogits" ? vocabSize : 1)) {
         throw new CohortError(
           "bad-input",
           `forwardBackward: ${name} has ${data.length} numbers for ${scored} scored tokens`,
-          "give one for each",
+          name === "dlogits" ? "give one for each and each entry of the vocabulary" : "give one for each",
         );
       }
     }
+    const dlogits = objective.dlogits && Float32Array.from(objective.dlogits);
     const dlogp = Float32Array.from(objective.dlogp);
     const dentropy = objective.dentropy && Float32Array.from(objective.dentropy);
     const packs = this.#pieces(sequences, microBatches, sharePrompts);
@@ -103,6 +122,7 @@ export class Session {
           dlogp.subarray(at, to),
           dentropy?.subarray(at, to) ?? null,
           temperature,
+          dlogits?.subarray(at * vocabSize, to * vocabSize) ?? null,
         ),
       );
       at = to;

@@ -238,6 +238,37 @@ describe("second looks at a rollout", () => {
     it.close();
   });
 
+  test("rows of logits give the log-probabilities, and a derivative by them the gradient of dlogp", async () => {
+    const it = await trainer({ recipe: "grpo" });
+    const { session } = it;
+    const V = session.model.config.vocabSize;
+    const sequences = [
+      { ids: [0, 1, 2, 3], from: 1 },
+      { ids: [0, 4, 5], from: 2 },
+    ];
+    const temperature = 0.7;
+    const targets = [1, 2, 3, 5];
+    const { logp } = await session.score(sequences, { temperature });
+    const rows = await session.logits(sequences, { temperature });
+    const share = targets.map((_, t) => {
+      const e = Array.from(rows.subarray(t * V, (t + 1) * V), Math.exp);
+      const sum = e.reduce((a, b) => a + b, 0);
+      return e.map((x) => x / sum);
+    });
+    for (const [t, y] of targets.entries()) expect(Math.log(share[t][y])).toBeCloseTo(logp[t], 5);
+    const norm = async (objective: { dlogp: number[]; dlogits?: number[] }, microBatches = 1) => {
+      await session.forwardBackward(sequences, objective, { temperature, microBatches });
+      return session.optimizer.gradNorm();
+    };
+    const direct = await norm({ dlogp: [-1, -1, -1, -1] });
+    // ∂(−lp_y)/∂z = π − 1_y
+    const dlogits = share.flatMap((row, t) => row.map((p, v) => p - Number(v === targets[t])));
+    const byRows = await norm({ dlogp: [0, 0, 0, 0], dlogits });
+    for (const [k, x] of byRows.each.entries()) expect(x).toBeCloseTo(direct.each[k], 3);
+    expect((await norm({ dlogp: [0, 0, 0, 0], dlogits }, 2)).each).toEqual(byRows.each);
+    it.close();
+  });
+
   test("the belief in the right answer is its teacher-forced probability, a token's geometric mean", async () => {
     const it = await trainer({ recipe: "grpo" });
     const step = await stepOf(it);

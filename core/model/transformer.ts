@@ -102,11 +102,24 @@ export class Transformer {
     const tape = new Tape(this.device, false);
     const input = this.#upload(packed);
     const hidden = this.#forward(tape, input);
-    const scored = this.#vocabulary(hidden, packed, temperature, null);
+    const scored = await this.#vocabulary(hidden, packed, temperature, {});
     tape.drop(hidden);
     const scores = await this.#collect(scored, packed.rows.length);
     this.#release(input);
     return scores;
+  }
+
+  /** Logits over the temperature at the scored positions [S, V], on the host. */
+  async logits(packed: Packed, temperature = 1): Promise<Float32Array> {
+    const tape = new Tape(this.device, false);
+    const input = this.#upload(packed);
+    const hidden = this.#forward(tape, input);
+    const rows = new Float32Array(packed.rows.length * this.config.vocabSize);
+    const scored = await this.#vocabulary(hidden, packed, temperature, { rows });
+    tape.drop(hidden);
+    await this.#collect(scored, packed.rows.length);
+    this.#release(input);
+    return rows;
   }
 
   /**
@@ -126,7 +139,8 @@ export class Transformer {
   }
 
   /**
-   * One micro-batch: forward, then backward from dlogp and dentropy of its S scored tokens; gradients accumulate.
+   * One micro-batch: forward, then backward from dlogp and dentropy of its S scored tokens, and from dlogits [S, V] by the
+   * logits over the temperature; gradients accumulate.
    * @returns the scores that the forward pass gave, to be compared with those that dlogp was computed from
    */
   async forwardBackward(
@@ -134,6 +148,7 @@ export class Transformer {
     dlogp: Float32Array,
     dentropy: Float32Array | null,
     temperature = 1,
+    dlogits: Float32Array | null = null,
   ): Promise<Scores> {
     if (dlogp.length !== packed.rows.length) {
       throw new CohortError(
@@ -145,7 +160,7 @@ export class Transformer {
     const tape = new Tape(this.device, true);
     const input = this.#upload(packed);
     const hidden = this.#forward(tape, input, packed);
-    const scored = this.#vocabulary(hidden, packed, temperature, { dlogp, dentropy });
+    const scored = await this.#vocabulary(hidden, packed, temperature, { backward: { dlogp, dentropy, dlogits } });
     tape.backward();
     const scores = await this.#collect(scored, packed.rows.length);
     this.#release(input);
@@ -635,12 +650,17 @@ export class Transformer {
   }
 
   /** Chunk by chunk of positions: logits → scores, and with `backward` dlogits → gradients of head and hidden. */
-  #vocabulary(
+  async #vocabulary(
     hidden: Activation,
     packed: Packed,
     temperature: number,
-    backward: { dlogp: Float32Array; dentropy: Float32Array | null } | null,
-  ): { logp: DeviceBuffer; entropy: DeviceBuffer } {
+    given: {
+      backward?: { dlogp: Float32Array; dentropy: Float32Array | null; dlogits: Float32Array | null };
+      /** filled with the logits over the temperature */
+      rows?: Float32Array;
+    },
+  ): Promise<{ logp: DeviceBuffer; entropy: DeviceBuffer }> {
+    const { backward } = given;
     const { device, config, precision } = this;
     const { vocabSize: V, hiddenSize: C } = config;
     const S = packed.rows.length;
@@ -672,9 +692,20 @@ export class Transformer {
       const rows = Math.min(chunk, S - at);
       device.run("gather_rows", picked, hidden.buffer, index, rows, C, at);
       this.#logits(z, picked, rows);
+      if (given.rows) {
+        const part = await device.readF32(z, 0, rows * ld);
+        for (let r = 0; r < rows; r++)
+          for (let v = 0; v < V; v++) given.rows[(at + r) * V + v] = part[r * ld + v] * invT;
+      }
       device.run("logprob_fwd", result.logp, result.entropy, stats, z, targets, rows, V, ld, at, invT);
       if (!gradient) continue;
       device.run("logprob_bwd", z, stats, targets, gradient.dlogp, gradient.dentropy, rows, V, ld, at, invT);
+      if (backward?.dlogits) {
+        const part = await device.readF32(z, 0, rows * ld);
+        for (let r = 0; r < rows; r++)
+          for (let v = 0; v < V; v++) part[r * ld + v] += backward.dlogits[(at + r) * V + v] * invT;
+        device.write(z, part);
+      }
       const head = this.#head;
       if (head.grad) {
         device.run("matmul", head.grad, z, picked, this.#nothing, V, C, rows, 1, ld, C, 1, C, 1, precision);

@@ -71,6 +71,8 @@ export type SupplyName =
   | "value"
   | "value-now"
   | "outcome-return"
+  | "logits"
+  | "reference-logits"
   | "reward-stream"
   | "cut-values"
   | "probe-right"

@@ -11,10 +11,7 @@ export default defineRecipe({
 one token; no variance, at the price of a row of logits of both models for each token.`,
   formula: "beta·Σ_v p_v (ln p_v − ln q_v), p = softmax(logits), q = softmax(logits_ref)",
   params: { beta: number(0.1, "coefficient", { min: 0 }) },
-  trains: {
-    refuse:
-      "needs rows over the vocabulary of policy and reference, which the trainer does not keep: supply logits and logits_ref, or take kl-k3",
-  },
+  trains: { supply: { logits: "logits", logits_ref: "reference-logits" } },
   option: true,
   kl: (c, p) =>
     klPenalty(

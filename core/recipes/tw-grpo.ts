@@ -101,5 +101,5 @@ batch's reward counts.`,
     c.output("weight", weight);
     return tokenMean(c, loss.mul(weight));
   },
-  trains: { refuse: "needs rows over the vocabulary, which the trainer does not keep: supply logits" },
+  trains: { supply: { logits: "logits" } },
 });

@@ -18,8 +18,8 @@ export const NEEDS_TEACHER = { teacher: true } as const;
 
 /** For `trains` of a loss on a teacher's whole distribution. */
 export const NEEDS_TEACHER_ROWS = {
-  refuse:
-    "needs a teacher's rows over the vocabulary, which the trainer does not keep: supply logits and logits_ref, or logp_ref for opd-reverse-kl",
+  teacher: true,
+  supply: { logits: "logits", logits_ref: "reference-logits" },
 } as const;
 
 /**

@@ -115,7 +115,7 @@ export abstract class Learner {
     this.state = result.state;
     const trained = await session.forwardBackward(
       sequences,
-      { dlogp: result.dlogp, dentropy: result.dentropy },
+      { dlogp: result.dlogp, dentropy: result.dentropy, dlogits: result.gradients.logits?.data },
       options,
     );
     this.assertSame(now.logp, trained.logp, whose);

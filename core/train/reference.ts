@@ -120,26 +120,28 @@ export class ReferencePolicy {
         "shorten the prompts, or lower maxTokens",
       );
     }
-    if (this.#copy) return (await session.score(sequences, { ...options, model: this.#copy })).logp;
-    const { lora } = session.model;
-    lora!.enabled = false;
-    try {
-      return (await session.score(sequences, options)).logp;
-    } finally {
-      lora!.enabled = true;
-    }
+    return this.#as(async (model) => (await session.score(sequences, { ...options, model })).logp);
   }
 
   /** Completions of the reference, as `Session.sample` draws them. */
-  async sample(...[prompts, counts, options, random]: Parameters<Session["sample"]>): Promise<Completion[]> {
-    const session = this.#session;
-    if (this.#copy) return session.sample(prompts, counts, options, random, this.#copy);
-    const { lora } = session.model;
-    lora!.enabled = false;
+  sample(...[prompts, counts, options, random]: Parameters<Session["sample"]>): Promise<Completion[]> {
+    return this.#as((model) => this.#session.sample(prompts, counts, options, random, model));
+  }
+
+  /** The reference's logits, as `Session.logits` gives them. */
+  logits(...[sequences, options]: Parameters<Session["logits"]>): Promise<Float32Array> {
+    return this.#as((model) => this.#session.logits(sequences, { ...options, model }));
+  }
+
+  /** Runs with the model that is the reference: the copy, or the policy's own with its adapters off. */
+  async #as<T>(run: (model: Transformer) => Promise<T>): Promise<T> {
+    const { model } = this.#session;
+    if (this.#copy) return run(this.#copy);
+    model.lora!.enabled = false;
     try {
-      return await session.sample(prompts, counts, options, random);
+      return await run(model);
     } finally {
-      lora!.enabled = true;
+      model.lora!.enabled = true;
     }
   }
 

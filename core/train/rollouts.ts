@@ -143,6 +143,9 @@ export function readsBeyondRollouts(recipe: Recipe, params: Params = resolvePara
   );
 }
 
+/** Logits of a step on the host: half a gigabyte a field. */
+const MOST_LOGITS = 2 ** 26;
+
 /** Rollouts of a step kept in samples.jsonl. */
 const SAMPLES_KEPT = 4;
 
@@ -155,6 +158,7 @@ export class Trainer extends Learner {
   /** Fields that follow the critic; null: there is none. */
   readonly #critical: readonly string[] | null;
   #critic: Critic | null = null;
+  readonly #rows: readonly { field: string; of: "policy" | "reference" }[];
   readonly buffer = new GroupBuffer();
   #drawn: Trajectory[] = [];
 
@@ -167,6 +171,9 @@ export class Trainer extends Learner {
     const pooled = steers || config.promptPool > 0 || supplies.some((supply) => supply.pool);
     const { tokenizer } = session.loaded;
     this.pool = pooled ? PromptPool.of(task, config, (row) => promptIds(tokenizer, row)) : null;
+    this.#rows = suppliesOf(recipe).flatMap(({ field, supply }) =>
+      supply.rowsOf ? [{ field, of: supply.rowsOf }] : [],
+    );
     this.#keeps = new Set(supplies.map((supply) => supply.keeps));
     const now = suppliesOf(recipe).flatMap(({ field, supply }) => (supply.now ? [field] : []));
     this.#critical = supplies.some((supply) => supply.critic) ? (now.length > 0 ? now : ["value"]) : null;
@@ -242,6 +249,15 @@ export class Trainer extends Learner {
           ids.length < 1 ? "give it some text" : "shorten it, or leave it out",
         );
       }
+    }
+    const { trajectoriesPerStep } = describeConfig(config);
+    const numbers = trajectoriesPerStep * config.maxTokens * model.config.vocabSize;
+    if (this.#rows.length > 0 && numbers > MOST_LOGITS) {
+      throw new CohortError(
+        "bad-config",
+        `recipe ${this.recipe.id} reads logits, and a step may have ${numbers} of them, at most ${MOST_LOGITS} are kept`,
+        "lower promptsPerStep, rolloutsPerPrompt or maxTokens, or take a recipe that reads log-probabilities alone",
+      );
     }
     const two = rows.slice(0, 2);
     const samples = two.map((row) => ({ prompt: row.prompt, completion: "", completionIds: [], row }));
@@ -443,7 +459,8 @@ export class Trainer extends Learner {
       const sequences = step.trajectories.map(sequenceOf);
       const logpRef = await this.policyReference.logp(sequences, passes);
       const supplied = await supplyFields(recipe, step, means);
-      const batch = batchOf(step.trajectories, logpRef).withCase(supplied, recipe.fields);
+      const bare = batchOf(step.trajectories, logpRef).withCase(supplied, recipe.fields);
+      const batch = await this.#withRows(bare, sequences, passes);
       const prepared = prepare(recipe, params, batch, this.state);
       this.state = prepared.state;
       // Health of the rollouts as the recipe sees them; what is reported of the raw rewards above stays.
@@ -478,6 +495,19 @@ export class Trainer extends Learner {
     };
   }
 
+  /** With rows over the vocabulary, where the recipe reads any. */
+  async #withRows(
+    batch: Batch,
+    sequences: readonly Sequence[],
+    options: { microBatches: number; temperature: number },
+  ): Promise<Batch> {
+    if (this.#rows.length === 0) return batch;
+    const rows: Record<string, Float32Array> = {};
+    for (const { field, of } of this.#rows)
+      rows[field] = await (of === "policy" ? this.session : this.policyReference).logits(sequences, options);
+    return batch.withRows(rows, this.session.model.config.vocabSize);
+  }
+
   /** What the policy says of trajectories that it did not draw, or drew after a hint. */
   async #rescore(step: Step, options: { microBatches: number; temperature: number }): Promise<void> {
     const others = step.trajectories.filter((t) => t.by !== "policy");
@@ -508,9 +538,11 @@ export class Trainer extends Learner {
       for (const part of this.#miniBatches(trajectories, epoch)) {
         const sub = config.miniBatches === 1 ? batch : batch.select(part);
         const own = config.miniBatches === 1 ? sequences : part.map((k) => sequences[k]);
-        const value = await this.critic?.values(own, config);
-        const current = value && Object.fromEntries(this.#critical!.map((name) => [name, value]));
         const { microBatches, temperature, sharePrompts } = config;
+        const value = await this.critic?.values(own, { microBatches });
+        const current = Object.fromEntries((value && this.#critical!.map((name) => [name, value])) ?? []);
+        for (const { field, of } of this.#rows)
+          if (of === "policy") current[field] = await session.logits(own, { microBatches, temperature });
         const options = { microBatches, temperature, sharePrompts, current };
         // Before the first optimiser step the policy is the sampler, whose log-probabilities are the trainer's bit for bit.
         const drawn = part.map((k) => trajectories[k]);

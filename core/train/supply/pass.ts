@@ -1,4 +1,4 @@
-/** @file A second forward pass over the rollouts, under another temperature. */
+/** @file A second forward pass over the rollouts, under another temperature, or whole rows over the vocabulary. */
 import { exp } from "../../rl/scalar.ts";
 import { type Means, type Step, sequenceOf } from "../trajectories.ts";
 import { once, probes, type Supply } from "./types.ts";
@@ -28,4 +28,19 @@ export const collision: Supply = {
     return step.trajectories.map((t, i) => sharp[i].map((lp, k) => Math.min(1, exp(2 * t.logp[k] - lp))));
   },
   probe: () => probes.token().map((row) => row.map(() => 0.5)),
+};
+
+const rows = () => probes.token().map((tokens) => tokens.map(() => [0, 0.5, -0.5, 1]));
+
+export const logits: Supply = {
+  is: "the policy's logits over the temperature, a row over the vocabulary for each token",
+  rowsOf: "policy",
+  probe: rows,
+};
+
+export const referenceLogits: Supply = {
+  is: "the reference's logits over the temperature, a row over the vocabulary for each token",
+  rowsOf: "reference",
+  reference: true,
+  probe: rows,
 };

@@ -19,6 +19,8 @@ export interface Supply {
   critic?: boolean;
   /** Whether the field follows the critic from one optimiser step to the next, and has a derivative. */
   now?: boolean;
+  /** Rows over the vocabulary of the policy as it is, or of the reference: the trainer puts them into the batch itself. */
+  rowsOf?: "policy" | "reference";
   /** Whether its numbers tie trajectories together over the whole batch, so that mini-batches cannot part them. */
   whole?: boolean;
   /** What the task or configuration lacks for it, and how to supply that. */
