@@ -4,6 +4,7 @@
  */
 import { checkArguments, type Device, type DeviceBuffer } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
+import { unpackModule } from "../core/inflate.ts";
 import { commandNames, commands, type FormName, type KernelName } from "../core/kernels.ts";
 import type { HostMath, Numeric } from "../core/math.ts";
 
@@ -173,10 +174,6 @@ function viewOf({ at, bytes }: { at: number; bytes: number }): CpuBuffer {
   return { at, length: bytes / 4, label: "kept form", written: 0, packs: null, kept: null };
 }
 
-function decode(base64: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-}
-
 /** Whether this engine has relaxed SIMD (i32x4.relaxed_trunc in a six-instruction module). */
 export function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(
@@ -236,10 +233,10 @@ export class CpuDevice implements Device, Numeric {
     }
     const useRelaxed = options.relaxed ?? hasRelaxedSimd();
     // Two builds of the same size, of which an engine can use one.
-    const { default: base64 } = useRelaxed
+    const { default: packed } = useRelaxed
       ? await import("../core/generated/wasm-kernels-relaxed.ts")
       : await import("../core/generated/wasm-kernels.ts");
-    const module = await WebAssembly.compile(decode(base64));
+    const module = await WebAssembly.compile(unpackModule(packed));
     const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
     const abort = () => {
       throw new CohortError("device", "a WASM kernel aborted", "this is a defect in Cohort; please report it");

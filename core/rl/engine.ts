@@ -5,7 +5,8 @@
  * step once and then stays. Views are made anew on each access: growing the memory detaches older ones.
  */
 import { CohortError } from "../errors.ts";
-import base64 from "../generated/wasm-rl.ts";
+import packed from "../generated/wasm-rl.ts";
+import { unpackModule } from "../inflate.ts";
 
 /** Exports of core/wasm/rl.ts; addresses are bytes, counts are elements. */
 export interface Kernels {
@@ -39,9 +40,8 @@ export class Engine {
   #top: number;
 
   constructor() {
-    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
     this.#memory = new WebAssembly.Memory({ initial: 16 });
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(unpackModule(packed)), {
       env: {
         memory: this.#memory,
         abort: () => {
