@@ -32,10 +32,7 @@ tokens (the released code's over padded positions too). The adaptive KL coeffici
     logp_old: "token",
     logp_ref: "token",
   },
-  trains: {
-    refuse:
-      "needs rollouts from prefixes of preferred answers and a value head: supply score, rollin_mask, value, value_old",
-  },
+  trains: { supply: { score: "outcome", rollin_mask: "roll-in", value: "value", value_old: "value" } },
   advantage: (c, p) => {
     const last = c.number(1, c.token).cumulate(c.trajectory, "backward").eq(1);
     const raw = last.mul(c.field("score")).sub(c.logpOld.sub(c.logpRef).mul(p.kl_coef));

@@ -43,13 +43,17 @@ split between SFT and RL, the curricula over worlds and the critic's own loss ar
     kl_coef: number(0.01, "coefficient of lp_old − lp_ref inside the reward, where logp_ref is given", { min: 0 }),
   },
   fields: { turn_end: "raw", interm_reward: "raw", final_reward: "trajectory", max_total_rewards: "trajectory" },
-  trains: { refuse: "needs a critic and turns: supply value over tokens, turn_end, interm_reward and final_reward" },
+  trains: {
+    supply: { value: "value", turn_end: "segment-last", interm_reward: "segment-gain", final_reward: "outcome" },
+  },
   reward: (c, p) => c.lift(c.token, placed(c, p.reward_density)),
   advantage: (c, p) => {
     const given = c.field("reward_token");
     const reward = c.has("logp_ref") ? given.sub(c.logpOld.sub(c.logpRef).mul(c.mask).mul(p.kl_coef)) : given;
     const { carried } = gae(c, reward, c.value, p.gamma, p.lam);
-    c.output("returns", carried.add(c.value));
+    const returns = carried.add(c.value);
+    c.output("returns", returns);
+    c.carry("return", returns);
     return whitenAll(c, carried);
   },
   kl: none,

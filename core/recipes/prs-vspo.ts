@@ -36,6 +36,7 @@ advantage_smoothed). That smoothing is a reconstruction. The amounts of the prog
     beta: number(0.001, "coefficient of the k3 penalty to the reference", { min: 0 }),
   },
   fields: { multiplicity: "raw" },
+  trains: { supply: { multiplicity: "multiplicity" } },
   sampler: (c, p) => {
     const level = prompts(c);
     const deviation = c.reward.stdOver(level, { ddof: p.std_ddof_value });

@@ -33,6 +33,8 @@ export interface Trajectory extends Completion {
   /** false where no reward applies: it takes no part in training */
   scored: boolean;
   right: boolean;
+  /** leading tokens that it was given, not drawn */
+  given?: number;
   /** log-probabilities of the policy that drew it, where that is not the present one: of an earlier step */
   logpOld?: Float32Array;
 }

@@ -2,6 +2,7 @@
 import { weighted } from "../../draws.ts";
 import { Stream, streams } from "../../rng.ts";
 import { standardDeviation } from "../../statistics.ts";
+import { numbers } from "../pool.ts";
 import { type Means, ofPrompt, type Step } from "../trajectories.ts";
 import { groupsOf, once, type Supply } from "./types.ts";
 
@@ -64,4 +65,33 @@ export const bufferScore: Supply = {
   ask: () => [],
   field: (step) => once(step, "scores", async () => []),
   probe: () => [1, 0.5],
+};
+
+/** Places of flat groups go to copies of others, drawn by the sampler's `sampling_weight` over the batch's groups. */
+export const multiplicity: Supply = {
+  is: "how often each group stands in the batch, flat groups having given way to copies of others",
+  rows: async (step, means) => {
+    await once(step, "copies", async () => {
+      const groups = groupsOf(step);
+      const dead = groups.filter((p) => flat(ofPrompt(step, p).map((t) => t.total)));
+      const weights = numbers(means.look(step).sampling_weight) ?? [];
+      const live = groups.filter((p) => !dead.includes(p));
+      const times = new Map(live.map((p) => [p, 1]));
+      const random = new Stream(means.config.seed, streams.pool, 4, means.step);
+      for (const _ of live.length > 0 ? dead : []) {
+        const [k] = weighted(
+          random,
+          live.map((p) => weights[groups.indexOf(p)] ?? 0),
+          1,
+        );
+        const p = live[k ?? random.below(live.length)];
+        times.set(p, times.get(p)! + 1);
+      }
+      if (live.length === 0) return groups.map(() => 1);
+      step.trajectories = live.flatMap((p) => Array.from({ length: times.get(p)! }, () => ofPrompt(step, p)).flat());
+      return live.map((p) => times.get(p)!);
+    });
+  },
+  field: (step) => once(step, "copies", async () => []),
+  probe: () => [1, 2],
 };

@@ -1,6 +1,6 @@
 /** @file Right answers: demonstrations in groups, and what the policy says of gold answers. */
 import { bagOfWords, tokenF1 } from "../../rewards/similarity.ts";
-import { streams } from "../../rng.ts";
+import { Stream, streams } from "../../rng.ts";
 import { judged, type Means, ofPrompt, type Step, type StepPrompt, type Trajectory } from "../trajectories.ts";
 import { groupsOf, once, probes, type Supply } from "./types.ts";
 
@@ -181,4 +181,31 @@ export const hintReward: Supply = {
   },
   field: (step) => once(step, "hints", async () => ({})),
   probe: () => ({}),
+};
+
+/** Every second rollout of a group begins with a stretch of the demonstration, of random length, and goes on by itself. */
+export const rollIn: Supply = {
+  is: "1 on the tokens of the demonstration's beginning, which every second rollout goes on from",
+  missing: needsDemonstrations,
+  rows: async (step, means) => {
+    const { config, session } = means;
+    const chosen = groupsOf(step).flatMap((p) => ofPrompt(step, p).filter((_, k) => k % 2 === 1));
+    const starts = chosen.map((t, i) => {
+      const answer = demonstrationIds(means, step.prompts[t.prompt])!;
+      const random = new Stream(config.seed, streams.hint, means.step, 1, i);
+      return answer.slice(0, answer.length > 1 ? 1 + random.below(answer.length - 1) : 0);
+    });
+    const contexts = chosen.map((t, i) => [...t.context, ...starts[i]]);
+    const drawn = await session.sample(contexts, 1, config, {
+      seed: config.seed,
+      stream: streams.hint,
+      step: means.step,
+    });
+    const whole = drawn.map((c, i) => ({ ...c, prompt: chosen[i].prompt, ids: [...starts[i], ...c.ids] }));
+    const { trajectories } = await judged(means, step.prompts, whole, "hint");
+    const instead = new Map(chosen.map((t, i) => [t, { ...trajectories[i], given: starts[i].length }]));
+    step.trajectories = step.trajectories.map((t) => instead.get(t) ?? t).filter((t) => t.scored);
+  },
+  field: (step) => step.trajectories.map((t) => t.ids.map((_, k) => Number(k < (t.given ?? 0)))),
+  probe: probes.token,
 };

@@ -50,6 +50,12 @@ export const segment: Supply = {
   probe: probes.token,
 };
 
+export const segmentLast: Supply = {
+  is: "the place of the last token of each segment",
+  field: (step, means) => each(step, (t) => segmentEnds(t, means).map((n) => n - 1)),
+  probe: () => [[0, 1], [2], [1], [0]],
+};
+
 export const segmentCount: Supply = {
   is: "the number of segments of each rollout",
   field: (step, means) => each(step, (t) => segmentEnds(t, means).length),
