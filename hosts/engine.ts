@@ -36,6 +36,7 @@ import { openDataSet } from "./data-set.ts";
 import type { Opened } from "./device.ts";
 import { HeldDevice } from "./held-device.ts";
 import { type Logger, loggerList, withLoggers } from "./log/logger.ts";
+import type { AppGpuDevice } from "./own-gpu.ts";
 import { startRun, type TrainingRun } from "./running.ts";
 
 /** Prompts and rewards that an app hands over in JavaScript, in place of the configuration's task. */
@@ -74,7 +75,7 @@ export interface RunHooks extends TrainHooks {
 /** What an app may hand in, beside how a model runs. */
 export interface EngineOptions extends DeviceOptions {
   /** the app's own WebGPU device; closing the engine leaves it alone */
-  gpu?: GPUDevice;
+  gpu?: AppGpuDevice;
   /** where models are read and runs are written; default: the host's files */
   storage?: Storage;
   /** told of every run of this engine */

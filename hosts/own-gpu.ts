@@ -3,10 +3,13 @@ import type { DeviceOptions } from "../core/api.ts";
 import { CohortError } from "../core/errors.ts";
 import type { Reach } from "./device.ts";
 
+/** GPUDevice, where the app has types for it (lib.dom of TypeScript 6, or @webgpu/types); else any object. */
+export type AppGpuDevice = typeof globalThis extends { GPUDevice: { prototype: infer D } } ? D : object;
+
 /** With a device of the app: WebGPU on that one; it is probed like any other, and left alone at the end. */
 export function withOwnGpu(
   options: DeviceOptions,
-  gpu: GPUDevice | undefined,
+  gpu: AppGpuDevice | undefined,
   reach: Reach,
 ): [options: DeviceOptions, reach: Reach] {
   if (!gpu) return [options, reach];
@@ -22,7 +25,7 @@ export function withOwnGpu(
   }
   const openGpu: Reach["openGpu"] = async ({ fast }) => {
     const { GpuDevice } = await import("./gpu.ts");
-    return new GpuDevice(gpu, { fast, name: "WebGPU, the app's device" });
+    return new GpuDevice(gpu as GPUDevice, { fast, name: "WebGPU, the app's device" });
   };
   return [
     { ...options, backend: "webgpu" },

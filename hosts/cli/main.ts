@@ -10,6 +10,7 @@ import { doctor } from "./doctor.ts";
 import { evaluate } from "./eval.ts";
 import { list } from "./list.ts";
 import { replay } from "./replay.ts";
+import { rewardCheck } from "./reward-check.ts";
 import { sample } from "./sample.ts";
 import { score } from "./score.ts";
 import { train } from "./train.ts";
@@ -21,6 +22,7 @@ export const commands: Readonly<Record<string, Command>> = {
   sample,
   score,
   replay,
+  "reward-check": rewardCheck,
   compare,
   demo,
   list,
@@ -30,7 +32,7 @@ export const commands: Readonly<Record<string, Command>> = {
 };
 
 function usage(): string {
-  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(11)} ${summary}`);
+  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);
   return `usage: cohort COMMAND [options]
 
 Reinforcement-learning post-training of language models, with the same bits on every backend.
