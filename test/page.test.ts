@@ -46,7 +46,7 @@ beforeAll(async () => {
   mkdirSync(artefacts, { recursive: true });
   execFileSync(process.execPath, [join(root, "hosts/build.mjs"), "page", built], { cwd: root, stdio: "pipe" });
   browser = await openChromium();
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await browser?.close();
@@ -207,6 +207,15 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     await page.click("#continue");
     await untilSaid(page, "#run-message", "Finished: 24 steps.");
     expect(await page.textContent("#run")).toContain("Held-out prompts, before and now");
+    await page.fill("#evaluation", "0");
+    await untilSaid(page, ".slider label", "Before training");
+    await page.fill("#evaluation", "2");
+    await untilSaid(page, ".slider label", "Before, and after step 12");
+    await page.fill("#try-prompt", "Once upon a time");
+    await page.click("#try");
+    await page.waitForSelector("#try-result .pair > div:nth-child(2)");
+    expect(await page.textContent("#try-result")).toMatch(/before.*step 24/);
+    expect(await page.locator("#try-result .text").count()).toBe(4);
     await shot(page, "desk-finished");
     const digest = /[0-9a-f]{16}/.exec((await page.textContent("#digest"))!)![0];
 
@@ -286,7 +295,7 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     expect(await page.locator("#preview tbody tr").count()).toBe(6);
     expect(complaints).toEqual([]);
     await context.close();
-  }, 60_000);
+  }, 120_000);
 });
 
 test("on a phone: a new model learns a built-in task; paused, reloaded, continued", async ({ skip }) => {
@@ -331,7 +340,7 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   await shot(page, "phone-runs");
   expect(complaints).toEqual([]);
   await context.close();
-}, 60_000);
+}, 120_000);
 
 test("cohort ui: prints its address, serves the built page with the headers for threads and nothing else, ends at Ctrl-C", async () => {
   let stop = () => {};

@@ -10,6 +10,7 @@ import { goOn, isActive, pause, type RunState, run, start } from "./run.ts";
 import { samplesView } from "./samples.ts";
 import { obstacle } from "./settings-card.ts";
 import { setup } from "./setup.ts";
+import { tryView } from "./try.ts";
 
 /** Shown first; the others are one click away. */
 const FIRST = ["reward", "pass@1", "entropy", "KL", "completion length", "tokens a second"];
@@ -40,6 +41,7 @@ export function runPanel(): void {
   const more = h("div", { class: "grid2" });
   const curves = h("details", {}, h("summary", {}, "More curves"), more);
   const samples = samplesView();
+  const trial = tryView();
   const digest = h("p", { class: "soft mono", id: "digest" });
   fill(
     byId("run"),
@@ -54,6 +56,7 @@ export function runPanel(): void {
     title,
     plots,
     curves,
+    trial.element,
     samples.element,
     digest,
   );
@@ -119,6 +122,7 @@ export function runPanel(): void {
     title.textContent = dir ? `${dir.replace(/^runs\//, "")}${where}` : "";
     digest.textContent = run.value.digest ? `digest of the weights ${run.value.digest}` : "";
     samples.show(run.value);
+    trial.show(run.value);
     redraw();
   };
   run.watch(show);
