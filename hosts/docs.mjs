@@ -21,6 +21,7 @@ async function loadCore() {
     export { recipeOf } from "./core/composition.ts";
     export { configKeys } from "./core/config.ts";
     export { readsBeyondData, readsBeyondRollouts } from "./core/train.ts";
+    export { suppliesOf } from "./core/train/supply.ts";
     export { dataKinds } from "./core/data/batch.ts";
     export { degenerateTable } from "./core/rl/degenerate.ts";
     export { taskNames, loadTask } from "./core/tasks/index.ts";
@@ -104,7 +105,7 @@ function standing(recipe, config) {
   const how = [`trains from rollouts${recipe.trains?.teacher ? " and a teacher" : ""}`, from]
     .filter(Boolean)
     .join(", or ");
-  if (!recipe.sampler || recipe.trains?.draws) return { state: "runs", trains: true, how };
+  if (!recipe.sampler || recipe.trains?.draws || recipe.trains?.supply) return { state: "runs", trains: true, how };
   const missing = "what its sampler decides is computed and reported, but prompts and rollouts are drawn evenly";
   return { state: "partly", trains: true, how: `${how}; ${missing}` };
 }
@@ -181,13 +182,20 @@ function recipePage(recipe, { how, trains }, config) {
       `\`cohort replay CASE.json\` with \`"system": "${recipe.id}"\` and the fields below in its \`batch\`.`,
       "",
     );
+  const supplies = core.suppliesOf(recipe);
+  if (supplies.length > 0) {
+    out.push("In training it gets, beside what every recipe does:", "");
+    for (const { field, supply } of supplies) out.push(`- ${code(field)}: ${supply.is}`);
+    out.push("");
+  }
   out.push("## Parameters", "");
   if (names.length === 0) out.push("None.");
   else {
     const rows = names.map((name) => {
       const spec = params[name];
       const source = from[name] ? ` (of GRPO's ${from[name]})` : "";
-      return [code(name), code(JSON.stringify(spec.default)), bounds(spec), spec.doc + source];
+      const repeats = spec.config ? `; in training the run's ${code(spec.config)}` : "";
+      return [code(name), code(JSON.stringify(spec.default)), bounds(spec), spec.doc + source + repeats];
     });
     out.push(grid(["name", "default", "range", "meaning"], rows));
   }
