@@ -132,4 +132,5 @@ test.skipIf(!denoProgram() || !chromiumProgram())(
     );
     expect(bitsOf(record)).toEqual(bitsOf(sort));
   },
+  180_000,
 );

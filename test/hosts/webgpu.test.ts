@@ -67,7 +67,7 @@ test("Node: Dawn; stories260K with bindings so small that the embedding and the 
   expect(device.fault).toBeNull();
   for (const d of devices.reverse()) d.close();
   numeric.close();
-}, 120_000);
+}, 300_000);
 
 // Together: Firefox mostly waits.
 test.concurrent("Deno: wgpu", async ({ skip }) => {
@@ -77,7 +77,7 @@ test.concurrent("Deno: wgpu", async ({ skip }) => {
   const records = await runsInProgram(denoProgram()!, flags, runs, { backend: "webgpu" }).catch(hasNone);
   if (!records) return skip("no adapter for Deno here");
   expectSame(records, /WebGPU.*SwiftShader/);
-}, 120_000);
+}, 300_000);
 
 const inPage = (): PageAsked[] =>
   asked(() => `run-${serial++}`, { model: "model" }).map((one) =>
@@ -96,7 +96,7 @@ for (const browser of ["chromium", "firefox"] as const) {
       done.value.map(({ record }) => record),
       /WebGPU/,
     );
-  }, 180_000);
+  }, 300_000);
 }
 
 // Firefox does not say what its adapter is called; there is no other driver in its environment.
@@ -107,4 +107,4 @@ test.concurrent("Firefox: a page, over llvmpipe", async ({ skip }) => {
     done.map(({ record }) => record),
     /WebGPU/,
   );
-}, 180_000);
+}, 300_000);

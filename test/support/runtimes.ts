@@ -19,7 +19,7 @@ export interface Ended {
   err: string;
 }
 
-/** Runs a program in the repository's folder to its end; killed after two minutes. WebGPU finds SwiftShader. */
+/** Runs a program in the repository's folder to its end; killed after four minutes. WebGPU finds SwiftShader. */
 export function runProgram(program: string, args: readonly string[]): Promise<Ended> {
   const driver = swiftshader();
   return new Promise((resolve, reject) => {
@@ -27,7 +27,7 @@ export function runProgram(program: string, args: readonly string[]): Promise<En
       cwd: root,
       env: { ...process.env, NO_COLOR: "1", ...(driver && swiftshaderEnvironment(driver)) },
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: 120_000,
+      timeout: 240_000,
       killSignal: "SIGKILL",
     });
     let [out, err] = ["", ""];
