@@ -1,6 +1,6 @@
 /** @file `cohort train`. */
 
-import type { RunInfo, TrainResult } from "../../core/api.ts";
+import type { RunInfo, TrainHooks, TrainResult } from "../../core/api.ts";
 import { applySet, configKeys, isDataTask, parseConfig, type TrainConfig, taskName } from "../../core/config.ts";
 import { demoConfig } from "../../core/demo.ts";
 import { CohortError } from "../../core/errors.ts";
@@ -8,6 +8,8 @@ import { jsonLine } from "../../core/log.ts";
 import { formatNumber } from "../../core/plot.ts";
 import { writeReport } from "../../core/report.ts";
 import { Run, readRunConfig } from "../../core/run.ts";
+import { withLoggers } from "../log/logger.ts";
+import { tensorBoard } from "../log/tensorboard.ts";
 import {
   type Arguments,
   type Command,
@@ -42,6 +44,7 @@ improves it on a built-in task.
   --out DIR            run folder (default: runs/<task>-<recipe>-<seed>)
   --resume DIR         continue the run in DIR from its newest checkpoint; CONFIG.json may be left out
   --seed N             the same as --set seed=N
+  --tensorboard        also write the curves into an event file of the run folder: tensorboard --logdir runs
   --json               one line of JSON a step, and a last line with the result
 ${deviceHelp}
 
@@ -54,6 +57,7 @@ ${keyHelp()}
     out: { type: "string" },
     resume: { type: "string" },
     seed: { type: "string" },
+    tensorboard: { type: "boolean" },
     json: { type: "boolean" },
     ...deviceOptions,
   },
@@ -109,7 +113,8 @@ async function run(args: Arguments, io: Io): Promise<number> {
   let info: RunInfo | undefined;
   let result: TrainResult;
   try {
-    result = await engine.train(config, {
+    const loggers = args.values.tensorboard === true ? [tensorBoard({ storage: io.storage })] : [];
+    const hooks: TrainHooks = {
       signal: stop.signal,
       onStart(started) {
         info = started;
@@ -138,7 +143,8 @@ async function run(args: Arguments, io: Io): Promise<number> {
         status.begin(typeof when === "number" ? when : (info?.resumedAt ?? 0));
       },
       onNote: note,
-    });
+    };
+    result = await withLoggers(loggers, hooks, (told) => engine.train(config, told));
   } finally {
     silence();
     status.clear();
