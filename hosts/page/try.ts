@@ -8,7 +8,15 @@ const COMPLETIONS = 2;
 
 export function tryView(): { element: HTMLElement; show(state: RunState): void } {
   const message = messageLine();
-  const prompt = h("textarea", { id: "try-prompt", rows: 2, spellcheck: "false" });
+  let touched = false;
+  const prompt = h("textarea", {
+    id: "try-prompt",
+    rows: 2,
+    spellcheck: "false",
+    oninput: () => {
+      touched = true;
+    },
+  });
   const ask = h("button", { type: "button", id: "try", onclick: () => void sample() }, "Complete");
   const result = h("div", { id: "try-result" });
   const element = h(
@@ -24,7 +32,11 @@ export function tryView(): { element: HTMLElement; show(state: RunState): void }
 
   async function sample(): Promise<void> {
     const { config, dir } = run.value;
-    if (!config || prompt.value === "") return;
+    if (!config) return;
+    if (prompt.value === "") {
+      message.say("Write a prompt first.", "error");
+      return;
+    }
     ask.disabled = true;
     message.say("Completing …");
     try {
@@ -68,11 +80,14 @@ export function tryView(): { element: HTMLElement; show(state: RunState): void }
     element,
     show({ phase, dir, evaluations, samples }) {
       element.hidden = dir === "" || isActive(phase);
-      if (dir === shown) return;
-      shown = dir;
-      fill(result);
-      message.say("");
-      prompt.value = evaluations[0]?.samples[0]?.prompt ?? samples[0]?.prompt ?? "";
+      if (dir !== shown) {
+        shown = dir;
+        fill(result);
+        message.say("");
+        prompt.value = "";
+      }
+      // Before the first evaluation there is none to offer.
+      if (!touched) prompt.value ||= evaluations[0]?.samples[0]?.prompt ?? samples[0]?.prompt ?? "";
     },
   };
 }
