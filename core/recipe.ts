@@ -37,6 +37,9 @@
  *   "token", "trajectory", "group" (one a prompt), "batch", "vocabulary", "ragged" (own rows), or "raw" (JSON, by c.raw).
  * - What the loss needs of whole batches (each optimiser step sees whole groups, not the whole batch) is computed in
  *   `advantage` and kept by `c.carry("advantage_global", vec)` for `c.field("advantage_global")`.
+ * - What training must supply beside plain rollouts is named in `trains.supply`: a field, and who makes it (the table of
+ *   core/train/supply.ts): `{ demo: "demonstration" }`. A sampler whose decisions are to be followed says so by
+ *   `trains.draws`; a parameter that repeats a key of the run's configuration, by `config` among its bounds.
  * - Other outputs: `c.output("sampling_weight", vecOrAnything)` in any slot. Derivatives by further fields:
  *   `differentiate: ["seq_logp", "loss_token"]` gives dseq_logp, dloss_token.
  * - A system that is not a policy-gradient step at all fills `outputs` alone and returns a record.
@@ -65,6 +68,7 @@ export {
   range,
 } from "./recipe/parameters.ts";
 export { type Prepared, plan, prepare } from "./recipe/prepare.ts";
+export { type Rows, readsReferenceRows, rowDerivatives, rowNumbers } from "./recipe/rows.ts";
 export {
   type DataKind,
   defineRecipe,

@@ -283,6 +283,81 @@ describe("second looks at a rollout", () => {
     it.close();
   });
 
+  test("a failed group is tried again after growing hints; the first that works takes its first row, at its reward", async () => {
+    const strict: TaskSource = {
+      ...coin,
+      rewards: [{ name: "correct", weight: 1, fn: ({ completion }) => Number(completion.startsWith("hh")) }],
+      supervised: () => "hh",
+    };
+    const it = await trainer({ recipe: "scaf-grpo" }, strict);
+    const step = await stepOf(it);
+    step.trajectories = step.trajectories.map((t) => ({ ...t, total: 0, right: false, rewards: { correct: 0 } }));
+    const [before] = step.trajectories;
+    const how = { ...means(it), task: strict };
+    await SUPPLIES["hint-reward"].rows!(step, how);
+    const tried = (await SUPPLIES["hint-reward"].field!(step, how, "raw")) as Record<string, number[]>;
+    // Every hint but the working one earns nothing, and none is tried after it.
+    expect(tried[0].at(-1)).toBe(1);
+    expect(tried[0].slice(0, -1).every((r) => r === 0)).toBe(true);
+    expect(tried[0].length).toBeLessThanOrEqual(8);
+    const [after] = step.trajectories;
+    expect(after.by).toBe("hint");
+    expect(after.context.length).toBeGreaterThan(before.context.length);
+    expect(after.total).toBe(0);
+    it.close();
+  });
+
+  test("demonstrations join groups, replace a failed one's last rollout, or begin every second one", async () => {
+    const it = await trainer({ recipe: "hpt" });
+    const four = async () => {
+      const step = await stepOf(it);
+      const [t] = step.trajectories;
+      step.trajectories = [0, 1, 2, 3].map(() => ({ ...t, right: false }));
+      return step;
+    };
+    const by = (step: Step) => step.trajectories.map((t) => t.by[0]).join("");
+    const joined = await four();
+    await SUPPLIES.demonstration.rows!(joined, means(it));
+    expect(by(joined)).toBe("ppppd");
+    expect(SUPPLIES.demonstration.field!(joined, means(it), "trajectory")).toEqual([0, 0, 0, 0, 1]);
+    expect(joined.trajectories[4].rewards.correct).toBe(1);
+    const anchored = await four();
+    await SUPPLIES.anchor.rows!(anchored, means(it));
+    expect(by(anchored)).toBe("pppd");
+    const solved = await four();
+    solved.trajectories[0].right = true;
+    await SUPPLIES.anchor.rows!(solved, means(it));
+    expect(by(solved)).toBe("pppp");
+    const begun = await four();
+    await SUPPLIES["roll-in"].rows!(begun, means(it));
+    expect(by(begun)).toBe("phph");
+    const mask = SUPPLIES["roll-in"].field!(begun, means(it), "token") as number[][];
+    // The demonstration is one letter and the stop token: one letter is given.
+    expect(mask[1]).toEqual(begun.trajectories[1].ids.map((_, k) => Number(k === 0)));
+    it.close();
+  });
+
+  test("flat groups give way to kept groups, whose log-probabilities stay those of their day", async () => {
+    const it = await trainer({ recipe: "grpo", options: ["replay-buffer-top-score"] });
+    const how = (state: object) => ({ ...means(it), state: state as Means["state"], buffer: it.buffer });
+    const group = async (rewards: number[]) => {
+      const step = await stepOf(it);
+      const [t] = step.trajectories;
+      step.trajectories = rewards.map((total) => ({ ...t, total }));
+      return step;
+    };
+    const mixed = await group([1, 0, 0, 1]);
+    await SUPPLIES["buffer-score"].rows!(mixed, how({ offered: 0, entries: [] }));
+    // std 1/√3 (n − 1), Σ|A|·std = 4·½
+    const [score] = (await SUPPLIES["buffer-score"].field!(mixed, how({}), "raw")) as number[];
+    expect(score).toBeCloseTo(2, 2);
+    const dead = await group([0, 0, 0, 0]);
+    await SUPPLIES["buffer-score"].rows!(dead, how({ offered: 1, entries: [{ id: 0, score }] }));
+    expect(dead.trajectories.map((t) => t.total)).toEqual([1, 0, 0, 1]);
+    expect(dead.trajectories.every((t) => t.by === "buffer" && t.logpOld)).toBe(true);
+    it.close();
+  });
+
   test("segments end with lines and sentences, else begin where the policy is unsure", async () => {
     const it = await trainer({ recipe: "grpo", model: { ...tiny.model, alphabet: "abcdefgh>.\n" } });
     const step = await stepOf(it);

@@ -20,12 +20,14 @@ gradient there.`,
     logp_min: optional(null, "floor of the log-probabilities; null: none"),
   },
   trains: NEEDS_TEACHER_ROWS,
-  loss: (c, p) => {
+  rows: (c, p) => {
     const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z), c.token));
     const shipped = largest(c, teacher, p.k ?? Number.POSITIVE_INFINITY, c.token);
     const terms = divergence(student.clamp(p.logp_min, null), teacher.clamp(p.logp_min, null), 0);
-    const kl = c.number(0, c.token).max(terms.mul(shipped).sumOver(c.token));
-    c.output("kl", kl.mul(c.mask));
-    return tokenMean(c, kl);
+    return c.number(0, c.token).max(terms.mul(shipped).sumOver(c.token));
+  },
+  loss: (c) => {
+    c.output("kl", c.row.mul(c.mask));
+    return tokenMean(c, c.row);
   },
 });

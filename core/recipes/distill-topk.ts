@@ -22,14 +22,16 @@ over them; forward, reverse or Jensen–Shannon divergence. The choice of tokens
     tail: flag(true, "one bucket for all other tokens, in place of renormalising"),
   },
   trains: NEEDS_TEACHER_ROWS,
-  loss: (c, p) => {
+  rows: (c, p) => {
     const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z), c.token));
     const top = largest(c, student, p.k, c.token);
     const row = (x: Vec) => (p.tail ? x : x.sub(logSumExpWhere(x, c.token, top)));
     const inside = divergence(row(student), row(teacher), p.alpha).mul(top).sumOver(c.token);
     const rest = (x: Vec) => tailLogp(x, c.token, top);
-    const kl = p.tail ? inside.add(divergence(rest(student), rest(teacher), p.alpha)) : inside;
-    c.output("kl", kl.mul(c.mask));
-    return tokenMean(c, kl);
+    return p.tail ? inside.add(divergence(rest(student), rest(teacher), p.alpha)) : inside;
+  },
+  loss: (c) => {
+    c.output("kl", c.row.mul(c.mask));
+    return tokenMean(c, c.row);
   },
 });

@@ -19,8 +19,9 @@ does. Mean over trained tokens, not multiplied by temperature².`,
     lmbda: number(0.5, "the trainer's: share of answers that the student samples", { min: 0, max: 1 }),
   },
   trains: NEEDS_TEACHER_ROWS,
-  loss: (c, p) => {
+  rows: (c, p) => {
     const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z).div(p.temperature), c.token));
-    return tokenMean(c, divergence(student, teacher, p.beta).sumOver(c.token));
+    return divergence(student, teacher, p.beta).sumOver(c.token);
   },
+  loss: (c) => tokenMean(c, c.row),
 });

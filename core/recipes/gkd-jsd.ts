@@ -18,8 +18,9 @@ Jensen–Shannon divergence between both, mean over trained tokens. Not multipli
     temperature: number(0.9, "divides both logits", { min: 0.01 }),
   },
   trains: NEEDS_TEACHER_ROWS,
-  loss: (c, p) => {
+  rows: (c, p) => {
     const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z).div(p.temperature), c.token));
-    return tokenMean(c, divergence(student, teacher, p.beta).sumOver(c.token));
+    return divergence(student, teacher, p.beta).sumOver(c.token);
   },
+  loss: (c) => tokenMean(c, c.row),
 });

@@ -66,7 +66,8 @@ export default defineRecipe({
   stage: ["reward", "advantage"],
   describe: `Each turn of an agent is paid by how much it raised the model's own probability of the gold answer, the last by
 the outcome. The released code compares returns at equal token positions, without a deviation, so that lengths leak in;
-the paper pools and z-scores turn rewards (that variant as summarised, not read). Probing the gold answer is left out.`,
+the paper pools and z-scores turn rewards (that variant as summarised, not read). Without tools, a rollout's segments are
+the turns.`,
   formula: "r_k = p_{k+1} − p_k, last: outcome; A = Σ_{l≥k} gamma^{l−k}·z(r_l), or G_t − mean_g G_t (released)",
   params: {
     variant: choice("paper", ["paper", "released-code"], "which of the two advantages"),

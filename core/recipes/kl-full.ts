@@ -11,14 +11,10 @@ export default defineRecipe({
 one token; no variance, at the price of a row of logits of both models for each token.`,
   formula: "beta·Σ_v p_v (ln p_v − ln q_v), p = softmax(logits), q = softmax(logits_ref)",
   params: { beta: number(0.1, "coefficient", { min: 0 }) },
-  trains: { supply: { logits: "logits", logits_ref: "reference-logits" } },
   option: true,
-  kl: (c, p) =>
-    klPenalty(
-      c,
-      divergence(logSoftmax(c.field("logits"), c.token), logSoftmax(c.field("logits_ref"), c.token), 1).sumOver(
-        c.token,
-      ),
-      p.beta,
-    ),
+  rows: (c) => {
+    const [policy, reference] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z), c.token));
+    return divergence(policy, reference, 1).sumOver(c.token);
+  },
+  kl: (c, p) => klPenalty(c, c.row, p.beta),
 });

@@ -10,7 +10,8 @@ export default defineRecipe({
   stage: ["reward", "advantage"],
   describe: `No critic: a judge scores each turn of a dialogue. One advantage compares the return from a turn on with other
 dialogues at the same turn, another the turn's own reward with all turns of the prompt (the later version's pool). gamma
-and std_eps were not read; the equations are a re-implementation's. A late turn that one dialogue alone reaches gets 0 there.`,
+and std_eps were not read; the equations are a re-implementation's. A late turn that one dialogue alone reaches gets 0 there.
+In training turns are segments, judged by what they add to the likeness with the right answer.`,
   formula: "A_k = alpha·z_{g,k}(Σ_{l≥k} gamma^{l−k} r_l) + (1 − alpha)·z_g(r_k), population deviation",
   params: {
     alpha: number(0.5, "share of the comparison at equal turns", { min: 0, max: 1 }),

@@ -34,7 +34,8 @@ export default defineRecipe({
   stage: ["pipeline", "reward", "advantage"],
   describe: `A recipe for agents over many turns: rewards at turn ends, sparse or dense, GAE that steps over observation
 tokens, whitening, PPO. Quirk: observation tokens carry the next action's advantage, whitened too; they are not trained. The
-split between SFT and RL, the curricula over worlds and the critic's own loss are left out.`,
+split between SFT and RL and the curricula over worlds are left out; the critic learns by PPO's value loss. Without an
+environment, a rollout's segments are the turns.`,
   formula: "r at sep_k = interm_k/n (dense), or the score at sep_last; A = whiten(GAE over action tokens)",
   params: {
     gamma: number(1, "discount of an action token", { min: 0, max: 1 }),

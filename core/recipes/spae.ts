@@ -15,8 +15,8 @@ export default defineRecipe({
   stage: ["advantage", "reward"],
   describe: `After each step the policy is made to answer at once; how often that is right and how sure it is make a potential,
 whose change pays or charges the step, and steps after the answer was certain weigh less. The whole is whitened over the
-trained tokens. Rewards are centred on the group without a deviation. Equations as quoted in notes on the paper. Probing is
-left out: probe_correctness and probe_confidence have one number a step, turn says which step a token is in.`,
+trained tokens. Rewards are centred on the group without a deviation. Equations as quoted in notes on the paper. In
+training steps are segments and the forced answer is the greedy continuation from there.`,
   formula:
     "Φ = 1.5·acc·conf + 0.5·acc − conf; A_raw = (R − μ_g)·f + xi·(e^minmax(ΔΦ) − mean), f = 1 − alpha(1 − e^−C); A = z_batch(A_raw)",
   params: {

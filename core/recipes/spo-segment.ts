@@ -54,8 +54,8 @@ export default defineRecipe({
   stage: ["rollout", "advantage", "objective"],
   describe: `No critic: fresh rollouts from cut points before unsure tokens give values (cut_values), and a segment's advantage
 is how far it changed the value; only unsure tokens are trained on, with whitened advantages and a small KL term. The tree
-variant gives the advantages of a sampled tree's edges. Sampling at cut points, the buffer of edges and the whole trainer
-around them are left out; without cut_values every advantage is 0.`,
+variant gives the advantages of a sampled tree's edges. Sampling trees and the buffer of edges are left out; without
+cut_values every advantage is 0.`,
   formula:
     "A = whiten(V(c_j) − V(c_{j−1})) on m' = m·[e^lp_old < θ]; loss = Σ m'·max(−Aρ, −A·clip ρ)/Σ m' + kl_coef·mean_i Σ_t m'·k3",
   params: {

@@ -9,7 +9,7 @@ export default defineRecipe({
     arxiv: "2510.06214",
   },
   stage: ["advantage"],
-  describe: `Rollouts of a prompt are compared with those of equal structure (stratum: the number of search calls), so that deep
+  describe: `Rollouts of a prompt are compared with those of equal structure (stratum: the number of search calls; without tools, of segments), so that deep
 searchers are not judged by the mean of shallow ones; a share of the ordinary comparison is mixed in. A stratum of one or
 without differences leaves that share alone; one stratum is GRPO. alpha and eps were not read. No KL.`,
   formula: "A = alpha·(R − mean_k)/(std_k + eps) + (1 − alpha)·(R − mean_g)/(std_g + eps), population deviations",

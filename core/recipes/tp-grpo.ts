@@ -37,8 +37,8 @@ export default defineRecipe({
   },
   stage: ["reward", "advantage"],
   describe: `A judge marks the steps of a solution (step_correct) by reading it; runs of equal marks are thoughts, whose process
-rewards only lower wrong stretches of right solutions and spare unused ones of wrong solutions. A judge is needed from
-outside; without marks this is GRPO. The formulas are those of a note on the paper; std_eps and alpha are ours; that the
+rewards only lower wrong stretches of right solutions and spare unused ones of wrong solutions. Without marks
+this is GRPO; in training a step is right while the text begins as the demonstration does. The formulas are those of a note on the paper; std_eps and alpha are ours; that the
 closing thought carries the outcome alone is inferred from its propositions.`,
   formula: "right: A = o_i − alpha·acc_g·[v = 0]; wrong: A = o_i·[v = 0]; o = (R − μ)/(σ + std_eps)",
   params: {

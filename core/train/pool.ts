@@ -43,6 +43,8 @@ export class PromptPool {
   readonly #seed: number;
   /** prompts drawn in passes */
   #cursor = 0;
+  /** the present pass */
+  #order: { pass: number; order: number[] } = { pass: -1, order: [] };
   /** stratum of each prompt, once there are any */
   categories: number[] | null = null;
 
@@ -87,8 +89,11 @@ export class PromptPool {
     const most = Math.min(n, this.size - without.size);
     while (chosen.length < most) {
       const pass = Math.floor(this.#cursor / this.size);
-      const order = new Stream(this.#seed, streams.pool, 0, pass).shuffle(this.prompts.map((_, q) => q));
-      const q = order[this.#cursor++ % this.size];
+      if (this.#order.pass !== pass) {
+        const order = new Stream(this.#seed, streams.pool, 0, pass).shuffle(this.prompts.map((_, q) => q));
+        this.#order = { pass, order };
+      }
+      const q = this.#order.order[this.#cursor++ % this.size];
       // One pass may end and the next begin within a step: no prompt stands twice in it.
       if (taken.has(q)) continue;
       taken.add(q);
