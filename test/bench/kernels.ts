@@ -1,0 +1,164 @@
+/**
+ * @file The WASM kernels: products at shapes of real models against peers and against the most that SIMD gives here, on one
+ * thread; then threads against one, relaxed SIMD against plain, attention, the vocabulary, norms, AdamW.
+ */
+import type { DeviceBuffer } from "../../core/device.ts";
+import type { KernelName } from "../../core/kernels.ts";
+import { CpuDevice, hasRelaxedSimd } from "../../hosts/cpu.ts";
+import { spawnThread } from "../../hosts/node-threads.ts";
+import { peak } from "./peak.ts";
+import type { Figure } from "./rl.ts";
+import { type Shape, wasmPeers } from "./wasm-peers.ts";
+
+const shapes: readonly Shape[] = [
+  { name: "512³", m: 512, n: 512, k: 512 },
+  { name: "1024³", m: 1024, n: 1024, k: 1024 },
+  { name: "1016 × 172 × 64 (stories260K, MLP forward)", m: 1016, n: 172, k: 64, forward: true },
+  { name: "1016 × 688 × 256 (4.9 M, MLP forward)", m: 1016, n: 688, k: 256, forward: true },
+  { name: "1016 × 512 × 1376 (29.5 M, MLP backward)", m: 1016, n: 512, k: 1376 },
+  { name: "128 × 8192 × 512 (29.5 M, logits)", m: 128, n: 8192, k: 512, forward: true },
+  { name: "64 × 512 × 64 (decoding 64, logits)", m: 64, n: 512, k: 64, forward: true },
+  { name: "8 × 688 × 256 (decoding 8, MLP)", m: 8, n: 688, k: 256, forward: true },
+];
+
+const noise = (n: number) => Float32Array.from({ length: n }, (_, i) => (((i * 2654435761) >>> 0) % 2001) / 1000 - 1);
+
+const wall = () => performance.now();
+/** Of all threads: right where one works. On a crowded machine the clock on the wall measures the crowd. */
+const processor = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+};
+let clock = wall;
+
+/** Seconds of a call, over as many as fill a twentieth of a second. */
+async function each(work: () => Promise<unknown>, now = clock): Promise<number> {
+  const t0 = now();
+  let calls = 0;
+  do {
+    await work();
+    calls++;
+  } while (now() - t0 < 50);
+  return (now() - t0) / 1000 / calls;
+}
+
+const rate = (amount: number, work: () => Promise<unknown>) => async () => amount / (await each(work));
+
+function operands(device: CpuDevice, sizes: readonly (number | Float32Array | Uint32Array)[]): DeviceBuffer[] {
+  return sizes.map((size, i) => {
+    const data = typeof size === "number" ? noise(size) : size;
+    const buffer = device.alloc(data.length, `operand ${i}`);
+    device.write(buffer, data);
+    return buffer;
+  });
+}
+
+/** A kernel call that is over when it returns. */
+function call(device: CpuDevice, name: KernelName, buffers: readonly DeviceBuffer[], numbers: readonly number[]) {
+  return async () => {
+    device.run(name, ...buffers, ...numbers);
+    await device.readF32(buffers[0], 0, 1);
+  };
+}
+
+function product(device: CpuDevice, { m, n, k, forward }: Shape, precision = 12) {
+  const buffers = operands(device, [new Float32Array(m * n), m * k, n * k, 1]);
+  return call(device, "matmul", buffers, [m, n, k, k, 1, forward ? 1 : n, forward ? k : 1, n, 0, precision]);
+}
+
+export async function wasmKernels(figure: Figure, { processorTime = false } = {}): Promise<void> {
+  clock = processorTime ? processor : wall;
+  const one = await CpuDevice.create(1, { relaxed: false });
+  const two = await CpuDevice.create(2, { spawn: spawnThread, relaxed: false });
+  const relaxed = hasRelaxedSimd() ? await CpuDevice.create(1, { relaxed: true }) : null;
+  const peers = await wasmPeers();
+  const plainPeak = (await peak(false))!;
+  const relaxedPeak = await peak(true);
+  await figure(
+    "SIMD128, multiply-adds in registers",
+    "GFLOP/s",
+    plainPeak,
+    relaxedPeak ? { "ours, relaxed": relaxedPeak } : {},
+  );
+  for (const shape of shapes) {
+    const { name, m, n, k, forward } = shape;
+    const flops = (2 * m * n * k) / 1e9;
+    const [a, b] = [noise(m * k), noise(n * k)];
+    const sides: Record<string, () => Promise<number>> = {};
+    for (const [peer, make] of Object.entries(peers)) sides[peer] = rate(flops, await make(shape, a, b));
+    const work = product(one, shape);
+    await figure(`matmul ${name}, 1 thread`, "GFLOP/s", rate(flops, work), sides);
+    if (relaxed) {
+      await figure(`matmul ${name}, 1 thread, relaxed`, "GFLOP/s", rate(flops, product(relaxed, shape)), {
+        ...sides,
+        "ours, plain": rate(flops, work),
+      });
+    }
+    if (forward) continue;
+    await figure(
+      `… of the peak in registers, plain`,
+      "×",
+      async () => flops / (await each(work)) / (await plainPeak()),
+    );
+    const onTwo = product(two, shape);
+    await figure(
+      `matmul ${name}, 2 threads against 1`,
+      "×",
+      async () => (await each(work, wall)) / (await each(onTwo, wall)),
+    );
+    await figure(`matmul ${name}, precision 24, 1 thread`, "GFLOP/s", rate(flops, product(one, shape, 24)));
+  }
+
+  const [sequences, length, heads, dim] = [8, 127, 8, 32];
+  const [rows, width] = [sequences * length, heads * dim];
+  const table = Uint32Array.from(
+    Array.from({ length: sequences }, (_, s) => [s * length, length, 0, 0, s * length, length]).flat(),
+  );
+  const numbers = [sequences, heads, heads, dim, length, 12, Math.fround(1 / Math.sqrt(dim))];
+  const x = rows * width;
+  // Half of the square is seen: two products forward, five backward.
+  const seen = (sequences * heads * dim * length * (length + 1)) / 1e9;
+  const forward = operands(one, [x, rows * heads * 2, x, x, x, table]);
+  await figure(
+    "attention forward, 8 × 127, 8 heads of 32, 1 thread",
+    "GFLOP/s",
+    rate(2 * seen, call(one, "attention_fwd", forward, numbers)),
+  );
+  const [out, stats, q, key, value, tableBuffer] = forward;
+  const backward = [...operands(one, [x, x, x, x]), out, stats, q, key, value, tableBuffer];
+  await figure(
+    "attention backward, likewise",
+    "GFLOP/s",
+    rate(5 * seen, call(one, "attention_bwd", backward, numbers)),
+  );
+
+  const [scored, vocab] = [128, 8192];
+  const targets = new Uint32Array(scored).fill(7);
+  const words = scored * vocab;
+  const chunk = operands(one, [scored, scored, 4 * scored, words, targets]);
+  await figure(
+    "vocabulary forward, 128 × 8192, 1 thread",
+    "Mlogit/s",
+    rate(words / 1e6, call(one, "logprob_fwd", chunk, [scored, vocab, vocab, 0, 1])),
+  );
+  const back = [chunk[3], chunk[2], chunk[4], ...operands(one, [scored, scored])];
+  await figure(
+    "vocabulary backward, likewise",
+    "Mlogit/s",
+    rate(words / 1e6, call(one, "logprob_bwd", back, [scored, vocab, vocab, 0, 1])),
+  );
+
+  const norm = operands(one, [rows * 512, rows, rows * 512, 512]);
+  const bytes = (rows * 512 * 8) / 1e9;
+  await figure(
+    "RMSNorm forward, 1016 × 512, 1 thread",
+    "GB/s",
+    rate(bytes, call(one, "rmsnorm_fwd", norm, [rows, 512, 1e-5, 1 / 512])),
+  );
+  const n = 1 << 20;
+  const moments = operands(one, [n, n, new Float32Array(n), new Float32Array(n)]);
+  const settings = [n, 1e-4, 0.9, 0.1, 0.999, 0.001, 1, 1, 1e-8, 1, 1];
+  // Reads four arrays and writes three.
+  await figure("AdamW, 2^20 parameters, 1 thread", "GB/s", rate((n * 28) / 1e9, call(one, "adamw", moments, settings)));
+  for (const device of [one, two, relaxed]) device?.close();
+}
