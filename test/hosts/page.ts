@@ -64,6 +64,22 @@ async function runs(options: BrowserOptions, list: readonly PageAsked[]): Promis
   }
 }
 
+/** The whole conformance suite on the page's adapter: how many cases, and those whose bits are not WASM's. */
+async function conformance(options: BrowserOptions): Promise<{ device: string; cases: number; failed: string[] }> {
+  const engine = await createEngine({ ...options, storage: "memory" });
+  try {
+    const { device, kernels } = await engine.conformance!();
+    const cases = kernels.reduce((n, row) => n + row.cases, 0);
+    return {
+      device,
+      cases,
+      failed: kernels.flatMap(({ kernel, failed }) => failed.map((name) => `${kernel}: ${name}`)),
+    };
+  } finally {
+    await engine.close();
+  }
+}
+
 /** In the worker: every GPUDevice is destroyed when the page says so, and no adapter is found from then on. */
 const LOSING = `const find = navigator.gpu.requestAdapter.bind(navigator.gpu);
   const devices = [];
@@ -196,10 +212,11 @@ async function hooks(): Promise<{ events: string[]; error: string }> {
 }
 
 Object.assign(globalThis, {
-  cohortTest: { runs, refusal, refusalWithoutGpu, transcript, afterCrash, twoEngines, hooks },
+  cohortTest: { runs, conformance, refusal, refusalWithoutGpu, transcript, afterCrash, twoEngines, hooks },
 });
 export type CohortTest = {
   runs: typeof runs;
+  conformance: typeof conformance;
   refusal: typeof refusal;
   refusalWithoutGpu: typeof refusalWithoutGpu;
   transcript: typeof transcript;

@@ -3,6 +3,7 @@
  * llvmpipe. One digest with WASM. Stacks that have no adapter here are skipped, saying so.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { conformanceCases } from "../../core/conformance.ts";
 import { memoryStorage } from "../../core/storage.ts";
 import { builtInTask, makeEngine } from "../../hosts/engine.ts";
 import { GpuDevice } from "../../hosts/gpu.ts";
@@ -85,7 +86,21 @@ const inPage = (): PageAsked[] =>
   );
 let serial = 0;
 
+/** Every case of the suite, as in Node and Deno: test/gpu-kernels.test.ts, test/gpu-deno.test.ts. */
+function expectConformance(done: { device: string; cases: number; failed: string[] }): void {
+  expect(done.failed).toEqual([]);
+  expect(done.device).toMatch(/WebGPU/);
+  expect(done.cases).toBe(conformanceCases().length);
+}
+
 for (const browser of ["chromium", "firefox"] as const) {
+  test.concurrent(`${browser}: every kernel`, async ({ skip }) => {
+    if (!stacks[browser]) skip("it is not here");
+    const done = await stacks.inPage(browser, false, "conformance", { backend: "webgpu" }).catch(hasNone);
+    if (!done) return skip("no adapter here");
+    expectConformance(done.value);
+  }, 300_000);
+
   test.concurrent(`${browser}: a page`, async ({ skip }) => {
     if (!stacks[browser]) skip("it is not here");
     const done = await stacks.inPage(browser, false, "runs", { backend: "webgpu" }, inPage()).catch(hasNone);
@@ -98,6 +113,12 @@ for (const browser of ["chromium", "firefox"] as const) {
     );
   }, 300_000);
 }
+
+test.concurrent("Firefox: every kernel, over llvmpipe", async ({ skip }) => {
+  const done = await stacks.inLlvmpipe("conformance", { backend: "webgpu" }).catch(hasNone);
+  if (!done) return skip("Firefox or Debian's mesa-vulkan-drivers is not installed");
+  expectConformance(done);
+}, 300_000);
 
 // Firefox does not say what its adapter is called; there is no other driver in its environment.
 test.concurrent("Firefox: a page, over llvmpipe", async ({ skip }) => {
