@@ -13,7 +13,8 @@ import { AdamW, type OptimizerOptions } from "./model/optimizer.ts";
 import { type Packed, pack, promptRuns, type Sequence } from "./model/pack.ts";
 import { digest } from "./model/parameters.ts";
 import { loadTensor, openSafetensors, writeSafetensors } from "./model/safetensors.ts";
-import type { Scores, Transformer } from "./model/transformer.ts";
+import type { HeldPass, Scores, SeeLogits, Transformer } from "./model/transformer.ts";
+import type { Rows } from "./recipe.ts";
 import { type Completion, generate, type RandomKey, type SamplingOptions } from "./rollout.ts";
 
 export type { Sequence } from "./model/pack.ts";
@@ -22,6 +23,12 @@ export type { Sequence } from "./model/pack.ts";
 export interface SequenceScores extends Scores {
   /** [sequences + 1] */
   offsets: Uint32Array;
+}
+
+/** Rows over the vocabulary as a pass comes by them, chunk after chunk. */
+export interface RowOptions {
+  /** The reference policy's pass over the same sequences: its rows come along. */
+  beside?: (packed: Packed, temperature: number) => HeldPass;
 }
 
 export class Session {
@@ -51,16 +58,29 @@ export class Session {
     return generate(model, prompts, perPrompt, { ...options, stopIds: this.loaded.stopIds }, random);
   }
 
-  /** Log-probabilities and entropies of the scored tokens under `model` (default: the trained one). */
+  /**
+   * Log-probabilities and entropies of the scored tokens under `model` (default: the trained one).
+   * @param options.see is shown the rows over the vocabulary
+   */
   async score(
     sequences: readonly Sequence[],
-    options: { microBatches?: number; temperature?: number; model?: Transformer } = {},
+    options: {
+      microBatches?: number;
+      temperature?: number;
+      model?: Transformer;
+      see?: (rows: Rows) => void;
+    } & RowOptions = {},
   ): Promise<SequenceScores> {
-    const { microBatches = 1, temperature = 1, model = this.model } = options;
+    const { microBatches = 1, temperature = 1, model = this.model, see, beside } = options;
     const parts: Scores[] = [];
+    let at = 0;
     // Going forward, a shared prompt gives the same bits.
-    for (const packed of this.#pieces(sequences, microBatches, true))
-      parts.push(await model.score(packed, temperature));
+    for (const packed of this.#pieces(sequences, microBatches, true)) {
+      const held = see && beside?.(packed, temperature);
+      parts.push(await model.score(packed, temperature, see && seeRows(see, at, held)));
+      held?.close();
+      at += packed.rows.length;
+    }
     return { ...join(parts), offsets: offsetsOf(sequences) };
   }
 
@@ -71,13 +91,10 @@ export class Session {
   ): Promise<Float32Array> {
     const { microBatches = 1, temperature = 1, model = this.model } = options;
     const { vocabSize } = model.config;
-    const rows = new Float32Array(offsetsOf(sequences)[sequences.length] * vocabSize);
-    let at = 0;
-    for (const packed of this.#pieces(sequences, microBatches, true)) {
-      rows.set(await model.logits(packed, temperature), at);
-      at += packed.rows.length * vocabSize;
-    }
-    return rows;
+    const all = new Float32Array(offsetsOf(sequences)[sequences.length] * vocabSize);
+    const see = ({ first, logits }: Rows) => all.set(logits, first * vocabSize);
+    await this.score(sequences, { microBatches, temperature, model, see });
+    return all;
   }
 
   /**
@@ -85,21 +102,25 @@ export class Session {
    * micro-batches changes no bit of it.
    * @param options.sharePrompts compute the prompt of neighbours that have the same one once, forward and backward; then
    *   such neighbours stay in one micro-batch, and the gradient agrees with the unshared one but for rounding
-   * @param objective dlogp (and dentropy) of each scored token, sequence by sequence; dlogits [T, V] by the logits over the
-   *   temperature
+   * @param objective dlogp (and dentropy) of each scored token, sequence by sequence; dlogits by the logits over the
+   *   temperature: [T, V], or what to say of some rows of them [n, V] when they are shown
    * @returns the scores that the forward pass gave
    */
   async forwardBackward(
     sequences: readonly Sequence[],
-    objective: { dlogp: ArrayLike<number>; dentropy?: ArrayLike<number>; dlogits?: ArrayLike<number> },
-    options: { microBatches?: number; temperature?: number; sharePrompts?: boolean } = {},
+    objective: {
+      dlogp: ArrayLike<number>;
+      dentropy?: ArrayLike<number>;
+      dlogits?: ArrayLike<number> | ((rows: Rows) => ArrayLike<number>);
+    },
+    options: { microBatches?: number; temperature?: number; sharePrompts?: boolean } & RowOptions = {},
   ): Promise<SequenceScores> {
-    const { microBatches = 1, temperature = 1, sharePrompts = false } = options;
+    const { microBatches = 1, temperature = 1, sharePrompts = false, beside } = options;
     const offsets = offsetsOf(sequences);
     const scored = offsets[sequences.length];
     const { vocabSize } = this.model.config;
     for (const [name, data] of Object.entries(objective)) {
-      if (data && data.length !== scored * (name === "dlogits" ? vocabSize : 1)) {
+      if (data && typeof data !== "function" && data.length !== scored * (name === "dlogits" ? vocabSize : 1)) {
         throw new CohortError(
           "bad-input",
           `forwardBackward: ${name} has ${data.length} numbers for ${scored} scored tokens`,
@@ -107,7 +128,12 @@ export class Session {
         );
       }
     }
-    const dlogits = objective.dlogits && Float32Array.from(objective.dlogits);
+    const { dlogits: given } = objective;
+    const whole = given && typeof given !== "function" ? Float32Array.from(given) : null;
+    const dlogits =
+      typeof given === "function"
+        ? given
+        : whole && (({ first, count }: Rows) => whole.subarray(first * vocabSize, (first + count) * vocabSize));
     const dlogp = Float32Array.from(objective.dlogp);
     const dentropy = objective.dentropy && Float32Array.from(objective.dentropy);
     const packs = this.#pieces(sequences, microBatches, sharePrompts);
@@ -116,15 +142,17 @@ export class Session {
     let at = 0;
     for (const packed of packs) {
       const to = at + packed.rows.length;
+      const held = dlogits && beside?.(packed, temperature);
       parts.push(
         await this.model.forwardBackward(
           packed,
           dlogp.subarray(at, to),
           dentropy?.subarray(at, to) ?? null,
           temperature,
-          dlogits?.subarray(at * vocabSize, to * vocabSize) ?? null,
+          dlogits && seeRows(dlogits, at, held ?? null),
         ),
       );
+      held?.close();
       at = to;
     }
     this.model.endStep();
@@ -297,6 +325,12 @@ export class Session {
 /** A pass computes all ids but the last: with one more, which nothing reads, the last position is the last id's. */
 const throughLast = (sequences: readonly Sequence[]): Sequence[] =>
   sequences.map(({ ids }) => ({ ids: [...Array.from(ids), 0], from: ids.length }));
+
+/** Rows of a piece that begins at token `from`, with the other model's beside them. */
+function seeRows<T>(see: (rows: Rows) => T, from: number, held: HeldPass | null | undefined): SeeLogits<T> {
+  return async (at, count, logits) =>
+    see({ first: from + at, count, logits, reference: held ? await held.logits(at, count) : null });
+}
 
 function offsetsOf(sequences: readonly Sequence[]): Uint32Array {
   const offsets = new Uint32Array(sequences.length + 1);

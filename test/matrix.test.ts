@@ -75,7 +75,7 @@ const recipes = await Promise.all(recipeIds.map((id) => loadRecipe(id)));
 const systems = recipes.filter((r) => !r.option);
 const fromRollouts = systems.filter((r) => !r.trains?.refuse && readsBeyondRollouts(r).length === 0);
 /** Options that need more than a rollout has: put into plain GRPO. */
-const supplied = recipes.filter((r) => r.option && !r.trains?.refuse && r.trains?.supply);
+const supplied = recipes.filter((r) => r.option && !r.trains?.refuse && (r.trains?.supply || r.rows));
 const fromData = systems.filter((r) => r.trains?.data && readsBeyondData(r).length === 0);
 
 test("every system trains from rollouts or from data sets, or says why it does not", () => {

@@ -49,6 +49,16 @@ export interface Scores {
   entropy: Float32Array;
 }
 
+/** A forward pass whose logits can be asked for, chunk by chunk, until it is closed. */
+export interface HeldPass {
+  /** Logits over the temperature of `rows` scored positions from `at` on, [rows, V], on the host. */
+  logits(at: number, rows: number): Promise<Float32Array>;
+  close(): void;
+}
+
+/** Is shown the logits over the temperature of scored positions `at`, `at` + 1, …, [rows, V], a chunk at a time. */
+export type SeeLogits<T = void> = (at: number, rows: number, logits: Float32Array) => Promise<T> | T;
+
 /** Where embedding gradients of one optimiser step gather: a row for each distinct token of the step. */
 interface EmbeddingGradient {
   slotOf: Map<number, number>;
@@ -98,28 +108,51 @@ export class Transformer {
   }
 
   /** Log-probabilities and entropies of the scored tokens, without keeping anything. */
-  async score(packed: Packed, temperature = 1): Promise<Scores> {
+  async score(packed: Packed, temperature = 1, see: SeeLogits | null = null): Promise<Scores> {
     const tape = new Tape(this.device, false);
     const input = this.#upload(packed);
     const hidden = this.#forward(tape, input);
-    const scored = await this.#vocabulary(hidden, packed, temperature, {});
+    const scored = await this.#vocabulary(hidden, packed, temperature, { see });
     tape.drop(hidden);
     const scores = await this.#collect(scored, packed.rows.length);
     this.#release(input);
     return scores;
   }
 
-  /** Logits over the temperature at the scored positions [S, V], on the host. */
-  async logits(packed: Packed, temperature = 1): Promise<Float32Array> {
-    const tape = new Tape(this.device, false);
+  /** A forward pass that keeps its last hidden states [T, C], for logits beside those of another model's pass. */
+  hold(packed: Packed, temperature = 1): HeldPass {
+    const { device, maxTokens } = this;
+    const { hiddenSize: C } = this.config;
+    const last = packed.positions.reduce((most, place) => Math.max(most, place), 0);
+    if (last >= maxTokens) {
+      throw new CohortError(
+        "bad-input",
+        `hold: a sequence has ${last + 1} tokens or more, the context is ${maxTokens}`,
+        "shorten it",
+      );
+    }
+    const tape = new Tape(device, false);
     const input = this.#upload(packed);
     const hidden = this.#forward(tape, input);
-    const rows = new Float32Array(packed.rows.length * this.config.vocabSize);
-    const scored = await this.#vocabulary(hidden, packed, temperature, { rows });
-    tape.drop(hidden);
-    await this.#collect(scored, packed.rows.length);
-    this.#release(input);
-    return rows;
+    const index = this.#words(packed.rows, "scored rows");
+    const invT = Math.fround(1 / temperature);
+    return {
+      logits: async (at, rows) => {
+        const picked = device.alloc(rows * C, "hidden of a chunk");
+        const z = device.alloc(rows * this.#logitStride, "logits of a chunk");
+        device.run("gather_rows", picked, hidden.buffer, index, rows, C, at);
+        this.#logits(z, picked, rows);
+        const read = await this.#readLogits(z, rows, invT);
+        device.free(picked);
+        device.free(z);
+        return read;
+      },
+      close: () => {
+        tape.drop(hidden);
+        device.free(index);
+        this.#release(input);
+      },
+    };
   }
 
   /**
@@ -139,8 +172,8 @@ export class Transformer {
   }
 
   /**
-   * One micro-batch: forward, then backward from dlogp and dentropy of its S scored tokens, and from dlogits [S, V] by the
-   * logits over the temperature; gradients accumulate.
+   * One micro-batch: forward, then backward from dlogp and dentropy of its S scored tokens, and from what `dlogits` says of
+   * each chunk [rows, V] of the logits over the temperature; gradients accumulate.
    * @returns the scores that the forward pass gave, to be compared with those that dlogp was computed from
    */
   async forwardBackward(
@@ -148,7 +181,7 @@ export class Transformer {
     dlogp: Float32Array,
     dentropy: Float32Array | null,
     temperature = 1,
-    dlogits: Float32Array | null = null,
+    dlogits: SeeLogits<ArrayLike<number>> | null = null,
   ): Promise<Scores> {
     if (dlogp.length !== packed.rows.length) {
       throw new CohortError(
@@ -649,15 +682,28 @@ export class Transformer {
     );
   }
 
+  /** [rows, V] of z [rows, stride], over the temperature, on the host. */
+  async #readLogits(z: DeviceBuffer, rows: number, invT: number): Promise<Float32Array> {
+    const { vocabSize: V } = this.config;
+    const ld = this.#logitStride;
+    const padded = await this.device.readF32(z, 0, rows * ld);
+    const logits = new Float32Array(rows * V);
+    for (let r = 0; r < rows; r++) for (let v = 0; v < V; v++) logits[r * V + v] = padded[r * ld + v] * invT;
+    return logits;
+  }
+
   /** Chunk by chunk of positions: logits → scores, and with `backward` dlogits → gradients of head and hidden. */
   async #vocabulary(
     hidden: Activation,
     packed: Packed,
     temperature: number,
     given: {
-      backward?: { dlogp: Float32Array; dentropy: Float32Array | null; dlogits: Float32Array | null };
-      /** filled with the logits over the temperature */
-      rows?: Float32Array;
+      backward?: {
+        dlogp: Float32Array;
+        dentropy: Float32Array | null;
+        dlogits: SeeLogits<ArrayLike<number>> | null;
+      };
+      see?: SeeLogits | null;
     },
   ): Promise<{ logp: DeviceBuffer; entropy: DeviceBuffer }> {
     const { backward } = given;
@@ -692,18 +738,14 @@ export class Transformer {
       const rows = Math.min(chunk, S - at);
       device.run("gather_rows", picked, hidden.buffer, index, rows, C, at);
       this.#logits(z, picked, rows);
-      if (given.rows) {
-        const part = await device.readF32(z, 0, rows * ld);
-        for (let r = 0; r < rows; r++)
-          for (let v = 0; v < V; v++) given.rows[(at + r) * V + v] = part[r * ld + v] * invT;
-      }
+      if (given.see) await given.see(at, rows, await this.#readLogits(z, rows, invT));
+      const dlogits = await backward?.dlogits?.(at, rows, await this.#readLogits(z, rows, invT));
       device.run("logprob_fwd", result.logp, result.entropy, stats, z, targets, rows, V, ld, at, invT);
       if (!gradient) continue;
       device.run("logprob_bwd", z, stats, targets, gradient.dlogp, gradient.dentropy, rows, V, ld, at, invT);
-      if (backward?.dlogits) {
+      if (dlogits) {
         const part = await device.readF32(z, 0, rows * ld);
-        for (let r = 0; r < rows; r++)
-          for (let v = 0; v < V; v++) part[r * ld + v] += backward.dlogits[(at + r) * V + v] * invT;
+        for (let r = 0; r < rows; r++) for (let v = 0; v < V; v++) part[r * ld + v] += dlogits[r * V + v] * invT;
         device.write(z, part);
       }
       const head = this.#head;

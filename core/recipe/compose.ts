@@ -54,9 +54,13 @@ export function compose(base: Recipe, parts: Parts): Recipe {
       if (lender.state && result.state && lender.state !== result.state) {
         refuse(`'${lender.id}' and '${result.id}' both keep a state`, "leave one out");
       }
+      if (lender.rows && result.rows && lender.rows !== result.rows) {
+        refuse(`'${lender.id}' and '${result.id}' both read rows over the vocabulary`, "leave one out");
+      }
       result = {
         ...result,
         id: `${result.id}+${lender.id}`,
+        rows: lender.rows ?? result.rows,
         // A KL term is asked for to act: its own coefficient stands, not the 0 that switched the base's off.
         params: slot === "kl" ? { ...result.params, ...lender.params } : { ...lender.params, ...result.params },
         fields: { ...lender.fields, ...result.fields },

@@ -110,6 +110,7 @@ export function objective(
 }
 
 function buildLoss(c: Context, slots: Slots, p: Params): Vec {
+  if (slots.rows && !c.has("row")) c.define("row", slots.rows(c, p));
   if (slots.loss) return slots.loss(c, p);
   let perToken: Vec | undefined;
   const whole: Vec[] = [];

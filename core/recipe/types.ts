@@ -75,7 +75,6 @@ export type SupplyName =
   | "value-now"
   | "outcome-return"
   | "logits"
-  | "reference-logits"
   | "reward-stream"
   | "cut-values"
   | "probe-right"
@@ -114,6 +113,11 @@ export interface Slots<P = Params> {
   filter?(c: Context, p: P): Kept;
   /** Constant multiplier of the policy term, over tokens or trajectories; output `weight`. */
   weight?(c: Context, p: P): Vec;
+  /**
+   * One number for each token, from that token's rows over the vocabulary alone (`logits`, `logits_ref`); later slots read it
+   * as `c.row`. Trainers run it chunk by chunk, and never hold tokens × vocabulary.
+   */
+  rows?(c: Context, p: P): Vec;
   ratio?(c: Context, p: P): Vec;
   /** From the ratio to the loss of each element (c.advantage is there). */
   gate?(c: Context, ratio: Vec, p: P): Vec;

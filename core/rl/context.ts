@@ -8,7 +8,7 @@ import { ALL, type Level } from "./level.ts";
 import type { Vec } from "./vec.ts";
 
 /** Quantities of the current policy: an objective may be differentiated by them. */
-export const DIFFERENTIABLE = ["logp", "entropy", "value", "logits", "seq_logp"] as const;
+export const DIFFERENTIABLE = ["logp", "entropy", "value", "logits", "row", "seq_logp"] as const;
 
 export interface ContextOptions {
   state?: Record<string, unknown>;
@@ -137,6 +137,10 @@ export class Context {
   optional(name: string): Vec | undefined {
     return this.has(name) ? this.field(name) : undefined;
   }
+  /** A field of this context that is computed in it, in place of one of the batch. */
+  define(name: string, vec: Vec): void {
+    this.#vectors.set(name, vec);
+  }
   /** A field as it came in the case or from the trainer. */
   raw<T>(name: string): T {
     this.reads.add(name);
@@ -195,6 +199,10 @@ export class Context {
   }
   get entropy(): Vec {
     return this.field("entropy");
+  }
+  /** What the slot `rows` made of each token's rows over the vocabulary. */
+  get row(): Vec {
+    return this.field("row");
   }
   get value(): Vec {
     return this.field("value");

@@ -16,11 +16,8 @@ export const NEEDS_DEMONSTRATIONS = {
 /** For `trains` of a loss on a teacher's log-probabilities of the sampled tokens: the reference policy's. */
 export const NEEDS_TEACHER = { teacher: true } as const;
 
-/** For `trains` of a loss on a teacher's whole distribution. */
-export const NEEDS_TEACHER_ROWS = {
-  teacher: true,
-  supply: { logits: "logits", logits_ref: "reference-logits" },
-} as const;
+/** For `trains` of a loss on a teacher's whole distribution, on the student's own samples or on given completions. */
+export const NEEDS_TEACHER_ROWS = { teacher: true, data: "completions" } as const;
 
 /**
  * The terms of a divergence between student S and teacher T, to be summed over a row: alpha 0 KL(T‖S), alpha 1 KL(S‖T),

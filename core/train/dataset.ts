@@ -23,7 +23,16 @@ import { type DataMetrics, type StepMetrics, stepMetrics } from "../log.ts";
 import { addLora } from "../model/load.ts";
 import { memoryEstimate } from "../model/memory.ts";
 import type { Scores } from "../model/transformer.ts";
-import { type DataKind, needs, objective, type Params, prepare, type Recipe, resolveParams } from "../recipe.ts";
+import {
+  type DataKind,
+  needs,
+  objective,
+  type Params,
+  prepare,
+  type Recipe,
+  readsReferenceRows,
+  resolveParams,
+} from "../recipe.ts";
 import { exp } from "../rl/scalar.ts";
 import type { SampleLine } from "../run.ts";
 import { Session } from "../session.ts";
@@ -33,7 +42,7 @@ import { openModel, type Runtime } from "./model.ts";
 import { referenceKind } from "./reference.ts";
 
 /** Batch fields that a data set of each kind supplies, those of the policies among them. */
-const COMMON = ["group", "length", "mask", "tokens", "logp", "logp_ref", "entropy"];
+const COMMON = ["group", "length", "mask", "tokens", "logp", "logp_ref", "entropy", "row"];
 const SUPPLIED: Readonly<Record<DataKind, ReadonlySet<string>>> = {
   pairs: new Set([...COMMON, "pairs", "margin", "correct", "sum_pi_sq"]),
   labels: new Set([...COMMON, "correct", "seq_logp_kl", "seq_logp_kl_ref"]),
@@ -58,11 +67,14 @@ function fieldsRead(recipe: Recipe, params: Params, kind: DataKind): Set<string>
     logp: numbers(tokens, -1),
     logp_ref: numbers(tokens, -1),
     entropy: numbers(tokens, 1),
+    ...(recipe.rows && { row: numbers(tokens, 0.5) }),
     ...(recipe.trains?.head === "score" && { reward: numbers(2 * per, 0) }),
     ...(kind === "pairs" && { sum_pi_sq: numbers(tokens, 0.5) }),
     ...(kind === "labels" && { seq_logp_kl: numbers(2, -1), seq_logp_kl_ref: numbers(2, -1) }),
   });
-  return new Set(needs(recipe, params, probe));
+  const reads = new Set(needs(recipe, params, probe));
+  if (readsReferenceRows(recipe, params)) reads.add("logp_ref");
+  return reads;
 }
 
 /** Fields that the recipe reads and a data set of its kind lacks: why it cannot train from one. */
@@ -249,7 +261,7 @@ export class DataTrainer extends Learner {
   /** An optimiser step of a policy. */
   async #stepTokens(batch: Batch, ready: Ready): Promise<Record<string, number | null>> {
     const options = { microBatches: this.config.microBatches, temperature: 1 };
-    const now = await this.session.score(ready.sequences, options);
+    const now = await this.policy(ready.sequences, options);
     const { result, gradNorm, learningRate } = await this.optimizerStep(
       await this.#withPolicy(batch, ready, now, this.config.microBatches),
       ready.sequences,
@@ -318,10 +330,11 @@ export class DataTrainer extends Learner {
       const full = batch.with({ reward: { level: batch.trajectory, data: Float64Array.from(scores) } });
       metrics = { loss: objective(recipe, params, full).loss, ...scoreMetrics(batch, scores) };
     } else {
-      const now = await session.score(ready.sequences, { microBatches, temperature: 1 });
-      const { logp, entropy } = now;
+      const now = await this.policy(ready.sequences, { microBatches, temperature: 1 });
+      const { logp, entropy, row } = now;
       const full = await this.#withPolicy(batch, ready, now, microBatches);
-      const { loss } = objective(recipe, params, full, { logp, entropy }, { state: this.state });
+      const replace = row && { row };
+      const { loss } = objective(recipe, params, full, { logp, entropy }, { state: this.state, replace });
       metrics = { loss, entropy: mean(entropy), ...this.#policyMetrics(batch, ready, logp) };
     }
     return {

@@ -11,9 +11,19 @@ import type { Storage } from "../host.ts";
 import type { StepMetrics } from "../log.ts";
 import type { Sequence } from "../model/pack.ts";
 import type { Scores } from "../model/transformer.ts";
-import { type Objective, objective, type Params, type Recipe, type State } from "../recipe.ts";
+import {
+  type Objective,
+  objective,
+  type Params,
+  type Recipe,
+  type Rows,
+  readsReferenceRows,
+  rowDerivatives,
+  rowNumbers,
+  type State,
+} from "../recipe.ts";
 import type { SampleLine } from "../run.ts";
-import type { Session } from "../session.ts";
+import type { RowOptions, Session } from "../session.ts";
 import type { Runtime } from "./model.ts";
 import { type ReferenceKind, ReferencePolicy } from "./reference.ts";
 
@@ -24,6 +34,11 @@ export interface LearnerParts {
   session: Session;
   runtime: Runtime;
   reference: ReferenceKind;
+}
+
+/** What the policy says of sequences now: scores, and what the recipe makes of rows over the vocabulary. */
+export interface Policy extends Scores {
+  row?: Float64Array;
 }
 
 /** What one optimiser step gave. */
@@ -91,6 +106,24 @@ export abstract class Learner {
   /** Peak bytes of the run, from the configuration alone. */
   abstract memory(): number;
 
+  /** What the policy says of the sequences now, in one pass over it, and one over the reference where rows of it are read. */
+  protected async policy(
+    sequences: readonly Sequence[],
+    options: { microBatches: number; temperature: number },
+  ): Promise<Policy> {
+    const { recipe, params, session } = this;
+    if (!recipe.rows) return session.score(sequences, options);
+    const row = new Float64Array(sequences.reduce((n, { ids, from }) => n + ids.length - from, 0));
+    const see = (rows: Rows) => row.set(rowNumbers(recipe, params, rows), rows.first);
+    return { ...(await session.score(sequences, { ...options, see, beside: this.#beside })), row };
+  }
+
+  /** The reference's pass, where the recipe reads rows of it. */
+  get #beside(): RowOptions["beside"] {
+    if (!readsReferenceRows(this.recipe, this.params)) return undefined;
+    return (packed, temperature) => this.policyReference.hold(packed, temperature);
+  }
+
   /**
    * One optimiser step on a prepared batch: loss and derivative from what the policy says now, backward, AdamW.
    * @param now scores of the sequences under the weights as they are
@@ -100,7 +133,7 @@ export abstract class Learner {
   protected async optimizerStep(
     batch: Batch,
     sequences: readonly Sequence[],
-    now: Scores,
+    now: Policy,
     whose: string,
     options: {
       microBatches: number;
@@ -111,12 +144,17 @@ export abstract class Learner {
   ): Promise<Stepped & { trained: Scores }> {
     const { session, recipe, params } = this;
     const policy = { logp: now.logp, entropy: now.entropy };
-    const result = objective(recipe, params, batch, policy, { state: this.state, replace: options.current });
+    const replace = { ...options.current, ...(now.row && { row: now.row }) };
+    const result = objective(recipe, params, batch, policy, { state: this.state, replace });
     this.state = result.state;
+    const { row, logits } = result.gradients;
+    const dlogits = row
+      ? (rows: Rows) => rowDerivatives(recipe, params, rows, row.data.subarray(rows.first, rows.first + rows.count))
+      : logits?.data;
     const trained = await session.forwardBackward(
       sequences,
-      { dlogp: result.dlogp, dentropy: result.dentropy, dlogits: result.gradients.logits?.data },
-      options,
+      { dlogp: result.dlogp, dentropy: result.dentropy, dlogits },
+      { ...options, beside: this.#beside },
     );
     this.assertSame(now.logp, trained.logp, whose);
     return { result, trained, ...(await session.optimStep(this.optimizerSteps)) };

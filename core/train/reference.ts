@@ -6,8 +6,8 @@ import { referenceDirectory, type TrainConfig } from "../config.ts";
 import { CohortError } from "../errors.ts";
 import { openModelDirectory } from "../model/directory.ts";
 import { copyModel, type LoadedModel, loadModel, saveModel } from "../model/load.ts";
-import type { Sequence } from "../model/pack.ts";
-import type { Transformer } from "../model/transformer.ts";
+import type { Packed, Sequence } from "../model/pack.ts";
+import type { HeldPass, Transformer } from "../model/transformer.ts";
 import type { Recipe } from "../recipe.ts";
 import type { Completion } from "../rollout.ts";
 import type { Session } from "../session.ts";
@@ -128,9 +128,16 @@ export class ReferencePolicy {
     return this.#as((model) => this.#session.sample(prompts, counts, options, random, model));
   }
 
-  /** The reference's logits, as `Session.logits` gives them. */
-  logits(...[sequences, options]: Parameters<Session["logits"]>): Promise<Float32Array> {
-    return this.#as((model) => this.#session.logits(sequences, { ...options, model }));
+  /** The reference's pass over sequences, kept for its logits. */
+  hold(packed: Packed, temperature: number): HeldPass {
+    if (this.#copy) return this.#copy.hold(packed, temperature);
+    const { lora } = this.#session.model;
+    lora!.enabled = false;
+    try {
+      return this.#session.model.hold(packed, temperature);
+    } finally {
+      lora!.enabled = true;
+    }
   }
 
   /** Runs with the model that is the reference: the copy, or the policy's own with its adapters off. */

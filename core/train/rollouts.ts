@@ -20,6 +20,7 @@ import {
   plan,
   prepare,
   type Recipe,
+  readsReferenceRows,
   resolveParams,
 } from "../recipe.ts";
 import { dryRun, type RewardResult, runRewards } from "../rewards/index.ts";
@@ -104,6 +105,7 @@ const SUPPLIED = new Set([
   "logp_old",
   "logp_rollout",
   "entropy",
+  "row",
   "tokens",
   "correct",
   "truncated",
@@ -123,6 +125,7 @@ function fieldsRead(recipe: Recipe, params: Params): Set<string> {
       logp_old: new Float64Array(tokens).fill(-1),
       logp_rollout: new Float64Array(tokens).fill(-1),
       entropy: new Float64Array(tokens).fill(1),
+      ...(recipe.rows && { row: new Float64Array(tokens).fill(0.5) }),
       tokens: new Float64Array(tokens),
       truncated: [0, 0, 0, 1],
       correct: [1, 0, 0, 1],
@@ -131,7 +134,8 @@ function fieldsRead(recipe: Recipe, params: Params): Set<string> {
     rewards: { reward: [1, 0, 0, 1] },
   }).withCase(probeFields(recipe), recipe.fields);
   const reads = new Set(needs(recipe, params, probe));
-  if (suppliesOf(recipe).some(({ supply }) => supply.reference)) reads.add("logp_ref");
+  const rows = readsReferenceRows(recipe, params);
+  if (rows || suppliesOf(recipe).some(({ supply }) => supply.reference)) reads.add("logp_ref");
   return reads;
 }
 
@@ -158,7 +162,8 @@ export class Trainer extends Learner {
   /** Fields that follow the critic; null: there is none. */
   readonly #critical: readonly string[] | null;
   #critic: Critic | null = null;
-  readonly #rows: readonly { field: string; of: "policy" | "reference" }[];
+  /** Fields of logits [T, V]. */
+  readonly #logits: readonly string[];
   readonly buffer = new GroupBuffer();
   #drawn: Trajectory[] = [];
 
@@ -171,9 +176,7 @@ export class Trainer extends Learner {
     const pooled = steers || config.promptPool > 0 || supplies.some((supply) => supply.pool);
     const { tokenizer } = session.loaded;
     this.pool = pooled ? PromptPool.of(task, config, (row) => promptIds(tokenizer, row)) : null;
-    this.#rows = suppliesOf(recipe).flatMap(({ field, supply }) =>
-      supply.rowsOf ? [{ field, of: supply.rowsOf }] : [],
-    );
+    this.#logits = suppliesOf(recipe).flatMap(({ field, supply }) => (supply.logits ? [field] : []));
     this.#keeps = new Set(supplies.map((supply) => supply.keeps));
     const now = suppliesOf(recipe).flatMap(({ field, supply }) => (supply.now ? [field] : []));
     this.#critical = supplies.some((supply) => supply.critic) ? (now.length > 0 ? now : ["value"]) : null;
@@ -252,7 +255,7 @@ export class Trainer extends Learner {
     }
     const { trajectoriesPerStep } = describeConfig(config);
     const numbers = trajectoriesPerStep * config.maxTokens * model.config.vocabSize;
-    if (this.#rows.length > 0 && numbers > MOST_LOGITS) {
+    if (this.#logits.length > 0 && numbers > MOST_LOGITS) {
       throw new CohortError(
         "bad-config",
         `recipe ${this.recipe.id} reads logits, and a step may have ${numbers} of them, at most ${MOST_LOGITS} are kept`,
@@ -460,7 +463,7 @@ export class Trainer extends Learner {
       const logpRef = await this.policyReference.logp(sequences, passes);
       const supplied = await supplyFields(recipe, step, means);
       const bare = batchOf(step.trajectories, logpRef).withCase(supplied, recipe.fields);
-      const batch = await this.#withRows(bare, sequences, passes);
+      const batch = await this.#withLogits(bare, sequences, passes);
       const prepared = prepare(recipe, params, batch, this.state);
       this.state = prepared.state;
       // Health of the rollouts as the recipe sees them; what is reported of the raw rewards above stays.
@@ -495,17 +498,18 @@ export class Trainer extends Learner {
     };
   }
 
-  /** With rows over the vocabulary, where the recipe reads any. */
-  async #withRows(
+  /** With the logits of all tokens, where the recipe compares rows of several: others have the slot `rows`. */
+  async #withLogits(
     batch: Batch,
     sequences: readonly Sequence[],
     options: { microBatches: number; temperature: number },
   ): Promise<Batch> {
-    if (this.#rows.length === 0) return batch;
-    const rows: Record<string, Float32Array> = {};
-    for (const { field, of } of this.#rows)
-      rows[field] = await (of === "policy" ? this.session : this.policyReference).logits(sequences, options);
-    return batch.withRows(rows, this.session.model.config.vocabSize);
+    if (this.#logits.length === 0) return batch;
+    const logits = await this.session.logits(sequences, options);
+    return batch.withRows(
+      Object.fromEntries(this.#logits.map((field) => [field, logits])),
+      this.session.model.config.vocabSize,
+    );
   }
 
   /** What the policy says of trajectories that it did not draw, or drew after a hint. */
@@ -541,13 +545,13 @@ export class Trainer extends Learner {
         const { microBatches, temperature, sharePrompts } = config;
         const value = await this.critic?.values(own, { microBatches });
         const current = Object.fromEntries((value && this.#critical!.map((name) => [name, value])) ?? []);
-        for (const { field, of } of this.#rows)
-          if (of === "policy") current[field] = await session.logits(own, { microBatches, temperature });
+        for (const field of this.#logits) current[field] = await session.logits(own, { microBatches, temperature });
         const options = { microBatches, temperature, sharePrompts, current };
         // Before the first optimiser step the policy is the sampler, whose log-probabilities are the trainer's bit for bit.
         const drawn = part.map((k) => trajectories[k]);
         const sampled = { logp: concat(drawn.map((c) => c.logp)), entropy: concat(drawn.map((c) => c.entropy)) };
-        const now = first ? sampled : await session.score(own, options);
+        const scored = first && !this.recipe.rows ? sampled : await this.policy(own, options);
+        const now = first ? { ...scored, ...sampled } : scored;
         const whose = first ? "the sampler's" : "the scoring pass's";
         const {
           result,

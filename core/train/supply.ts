@@ -68,7 +68,6 @@ export const SUPPLIES: Readonly<Record<SupplyName, Supply>> = {
   "value-now": values.valueNow,
   "outcome-return": values.outcomeReturn,
   logits: passes.logits,
-  "reference-logits": passes.referenceLogits,
   "reward-stream": text.rewardStream,
   "cut-values": continuation.cutValues,
   "probe-right": continuation.probeRight,

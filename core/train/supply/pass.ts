@@ -30,17 +30,8 @@ export const collision: Supply = {
   probe: () => probes.token().map((row) => row.map(() => 0.5)),
 };
 
-const rows = () => probes.token().map((tokens) => tokens.map(() => [0, 0.5, -0.5, 1]));
-
 export const logits: Supply = {
   is: "the policy's logits over the temperature, a row over the vocabulary for each token",
-  rowsOf: "policy",
-  probe: rows,
-};
-
-export const referenceLogits: Supply = {
-  is: "the reference's logits over the temperature, a row over the vocabulary for each token",
-  rowsOf: "reference",
-  reference: true,
-  probe: rows,
+  logits: true,
+  probe: () => probes.token().map((tokens) => tokens.map(() => [0, 0.5, -0.5, 1])),
 };

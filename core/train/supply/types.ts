@@ -19,8 +19,8 @@ export interface Supply {
   critic?: boolean;
   /** Whether the field follows the critic from one optimiser step to the next, and has a derivative. */
   now?: boolean;
-  /** Rows over the vocabulary of the policy as it is, or of the reference: the trainer puts them into the batch itself. */
-  rowsOf?: "policy" | "reference";
+  /** All logits of the policy as it is: the trainer puts them into the batch itself. */
+  logits?: boolean;
   /** Whether its numbers tie trajectories together over the whole batch, so that mini-batches cannot part them. */
   whole?: boolean;
   /** What the task or configuration lacks for it, and how to supply that. */
