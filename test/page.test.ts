@@ -165,6 +165,8 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     await writeReward(page, "export default ({ completion }) => {\n  return completion.length +;\n};\n");
     await untilSaid(page, "#reward", "reward, line 2: SyntaxError");
     expect(await page.textContent(".cm-fault")).toContain("+;");
+    await writeReward(page, "export default ({ completionIds }) => completionIds.length;\n");
+    await untilSaid(page, "#preview tbody tr:last-child td:last-child", "32");
     await writeReward(page, "export default () => 'much';\n");
     await untilSaid(page, "#reward", "reward returned much: return a finite number");
     await writeReward(page, reward);

@@ -7,50 +7,15 @@ import { makeEditor } from "./editor.ts";
 import { exclusively, openEngine } from "./engine.ts";
 import { models } from "./models.ts";
 import { Rewards, syntaxFault } from "./reward.ts";
+import { rewardExamples } from "./reward-examples.ts";
 import { isActive, run } from "./run.ts";
-import { configOf, exampleReward, modelFolder, rowsOf, type Setup, setup, taskOf } from "./setup.ts";
-
-/** Rewards to begin with. */
-const examples: Readonly<Record<string, string>> = {
-  "Mentions of some words": exampleReward,
-  "Close to 60 characters": `// 1 at the wanted length, less the further away.
-export default ({ completion }) => Math.max(0, 1 - Math.abs(completion.length - 60) / 60);
-`,
-  "The answer of the row": `// For JSON lines with an "answer" column.
-export default ({ completion, row }) => (completion.includes(String(row.answer)) ? 1 : 0);
-`,
-  "Valid JSON": `export default ({ completion }) => {
-  try {
-    JSON.parse(completion);
-    return 1;
-  } catch {
-    return 0;
-  }
-};
-`,
-  "A mathematical answer": `// Compares the last answer exactly with the row's "answer" column: 1/2, 0.5 and \\frac{1}{2} are one.
-import { mathAnswer } from "cohort/rewards";
-
-export default mathAnswer();
-`,
-  "JSON of a form": `import { jsonFormat } from "cohort/rewards";
-
-export default jsonFormat({
-  schema: { type: "object", required: ["name"], properties: { name: { type: "string" }, age: { type: "number" } } },
-});
-`,
-  "Two rewards: vowels, and no repeats": `// Several exports are several rewards; they are added.
-export default ({ completion }) =>
-  (completion.match(/[aeiou]/gi) ?? []).length / Math.max(1, completion.length);
-
-export const variety = ({ completion }) =>
-  new Set(completion).size / Math.max(1, completion.length);
-`,
-};
+import { configOf, modelFolder, rowsOf, type Setup, setup, taskOf } from "./setup.ts";
 
 interface Shown {
   prompt: string;
   completion: string;
+  /** of the completion; none where a person wrote it */
+  ids: readonly number[];
   row: Row;
 }
 
@@ -72,12 +37,12 @@ export function rewardCard(): void {
     {
       id: "reward-example",
       onchange: () => {
-        if (example.value) editor.text = examples[example.value];
+        if (example.value) editor.text = rewardExamples[example.value];
         example.value = "";
       },
     },
     h("option", { value: "" }, "Start from an example …"),
-    ...Object.keys(examples).map((name) => h("option", { value: name }, name)),
+    ...Object.keys(rewardExamples).map((name) => h("option", { value: name }, name)),
   );
   const attempt = h("textarea", {
     id: "attempt",
@@ -94,7 +59,10 @@ export function rewardCard(): void {
     autocomplete: "off",
     onchange: () => {
       const value = Number(passAt.value);
-      if (passAt.value.trim() !== "" && Number.isFinite(value)) setup.set({ passAt: value });
+      const fine = passAt.value.trim() !== "" && Number.isFinite(value);
+      passAt.setAttribute("aria-invalid", String(!fine));
+      message.say(fine ? "" : `"Right from a reward of" is ${JSON.stringify(passAt.value)}: give a number.`, "error");
+      if (fine) setup.set({ passAt: value });
     },
   });
   const own = h(
@@ -148,8 +116,8 @@ export function rewardCard(): void {
         const right = task.supervised(row);
         const prompt = String(row.prompt);
         return [
-          { row, prompt, completion: right },
-          { row, prompt, completion: [...right].reverse().join("") },
+          { row, prompt, completion: right, ids: [] },
+          { row, prompt, completion: [...right].reverse().join(""), ids: [] },
         ];
       });
     }
@@ -157,8 +125,9 @@ export function rewardCard(): void {
     const about = `${s.model} ${s.prompts}`;
     if (drawnFor !== about) drawn = [];
     const texts =
-      drawn.length > 0 ? drawn : rows.slice(0, 3).map((row) => ({ row, prompt: textOf(row), completion: "" }));
-    const typed = attempt.value === "" ? [] : [{ row: rows[0], prompt: textOf(rows[0]), completion: attempt.value }];
+      drawn.length > 0 ? drawn : rows.slice(0, 3).map((row) => ({ row, prompt: textOf(row), completion: "", ids: [] }));
+    const typed =
+      attempt.value === "" ? [] : [{ row: rows[0], prompt: textOf(rows[0]), completion: attempt.value, ids: [] }];
     return [...typed, ...texts];
   }
 
@@ -214,9 +183,9 @@ export function rewardCard(): void {
     const lines: HTMLElement[] = [];
     let fault = "";
     for (const sample of samples) {
-      const { prompt, completion, row } = sample;
+      const { prompt, completion, ids, row } = sample;
       try {
-        const reward = await score({ prompt, completion, completionIds: [], row });
+        const reward = await score({ prompt, completion, completionIds: ids, row });
         lines.push(line(sample, reward));
       } catch (error) {
         fault ||= said(error);
@@ -260,8 +229,9 @@ export function rewardCard(): void {
             seed,
             precision,
           };
-          for await (const { text } of engine.sample(options))
-            found.push({ row, prompt: row.prompt, completion: text });
+          for await (const { text, ids, logprob } of engine.sample(options)) {
+            found.push({ row, prompt: row.prompt, completion: text, ids: ids.slice(-logprob.length) });
+          }
         }
         drawn = found;
         drawnFor = `${s.model} ${s.prompts}`;
