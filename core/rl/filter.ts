@@ -60,7 +60,17 @@ export function largest(c: Context, x: Vec, n: number, level: Level = ALL, where
   }
   const keep = new Float64Array(values.length);
   for (const list of bySegment.values()) {
-    for (const i of list.sort((a, b) => values[b] - values[a] || a - b).slice(0, n)) keep[i] = 1;
+    // Numbers alone sort several times as fast as places compared by them: rows over a vocabulary are long.
+    const take = Math.min(Math.trunc(n), list.length);
+    if (take < 1) continue;
+    const least = Float64Array.from(list, (i) => values[i]).sort()[list.length - take];
+    let ties = take;
+    for (const i of list) {
+      if (!(values[i] > least)) continue;
+      keep[i] = 1;
+      ties--;
+    }
+    for (const i of list) if (values[i] === least && ties-- > 0) keep[i] = 1;
   }
   return c.lift(x.level, keep);
 }

@@ -26,14 +26,14 @@ function linear(weights: Weights, name: string, x: number[], lora?: number): num
   return y;
 }
 
-/** logp of each id after the first and entropy at its position, at a temperature. */
+/** logp of each id after the first, entropy and logits over the temperature at its position. */
 export function forward64(
   config: ModelConfig,
   weights: Weights,
   ids: ArrayLike<number>,
   temperature = 1,
   lora?: number,
-): { logp: number[]; entropy: number[] } {
+): { logp: number[]; entropy: number[]; logits: number[][] } {
   const { hiddenSize: C, heads, kvHeads, headDim: D, rmsNormEps: eps } = config;
   const n = ids.length - 1;
   const embed = weights.get("model.embed_tokens.weight")!;
@@ -87,13 +87,15 @@ export function forward64(
   const head = config.tieWordEmbeddings ? "model.embed_tokens" : "lm_head";
   const logp: number[] = [];
   const entropy: number[] = [];
+  const logits: number[][] = [];
   xs.forEach((x, t) => {
     const h = norm(x, weights.get("model.norm.weight")!, eps);
     const z = linear(new Map([["h.weight", weights.get(`${head}.weight`)!]]), "h", h).map((y) => y / temperature);
     const m = Math.max(...z);
     const lse = m + Math.log(z.reduce((a, y) => a + Math.exp(y - m), 0));
+    logits.push(z);
     logp.push(z[ids[t + 1]] - lse);
     entropy.push(-z.reduce((a, y) => a + Math.exp(y - lse) * (y - lse), 0));
   });
-  return { logp, entropy };
+  return { logp, entropy, logits };
 }
