@@ -36,11 +36,6 @@ export type { Logger, MetricRecord } from "./log/logger.ts";
 export type { TrainingRun } from "./running.ts";
 
 export interface BrowserOptions extends Omit<EngineOptions, "storage"> {
-  /**
-   * the app's own WebGPU device, probed and then left alone. No worker can be given one: the engine then runs on the
-   * page's thread, and rewards and hooks beside it
-   */
-  gpu?: EngineOptions["gpu"];
   /** where files are kept, or the app's own; default "auto": OPFS, else IndexedDB, else memory */
   storage?: StorageKind | Storage;
   /** the folder or database that holds them; one engine at a time may use it. Default "cohort" */

@@ -74,7 +74,10 @@ export interface RunHooks extends TrainHooks {
 
 /** What an app may hand in, beside how a model runs. */
 export interface EngineOptions extends DeviceOptions {
-  /** the app's own WebGPU device; closing the engine leaves it alone */
+  /**
+   * the app's own WebGPU device: probed, used, left alone at the end. No worker can be given one: in a page the engine then
+   * runs on the page's thread
+   */
   gpu?: AppGpuDevice;
   /** where models are read and runs are written; default: the host's files */
   storage?: Storage;

@@ -20,12 +20,11 @@ type Listen = (message: SandboxAnswer | { ready: true }) => void;
 async function startGuest(onMessage: Listen, onFailure: (reason: string) => void): Promise<Guest> {
   const { default: source } = await import("../../core/generated/sandbox.ts");
   const { process: node } = globalThis as { process?: { versions?: { node?: string } } };
-  if (node?.versions?.node && !("Deno" in globalThis) && !("Bun" in globalThis))
-    return nodeGuest(source, onMessage, onFailure);
+  // Deno too: its web workers go on after terminate() while they are busy (denoland/deno#35657).
+  if (node?.versions?.node && !("Bun" in globalThis)) return nodeGuest(source, onMessage, onFailure);
   const glue = "cohortSandbox.serve((m) => postMessage(m), (on) => { onmessage = (event) => on(event.data); });";
   const url = URL.createObjectURL(new Blob([`${source}\n${glue}`], { type: "text/javascript" }));
-  // Deno knows module workers only; the script needs no more than a classic one.
-  const worker = new Worker(url, { type: "module" });
+  const worker = new Worker(url);
   worker.onmessage = ({ data }) => onMessage(data);
   worker.onerror = (event) => {
     event.preventDefault();
