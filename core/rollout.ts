@@ -79,7 +79,8 @@ export async function generate(
     }
   });
   const { kvHeads, headDim, layers } = model.config;
-  const rowBytes = layers * kvHeads * headDim * 8;
+  // Keys and values, and the second form of both that the WASM backend keeps.
+  const rowBytes = layers * kvHeads * headDim * 16;
   const out: Completion[] = [];
   for (let first = 0; first < prompts.length; ) {
     let rows = 0;
@@ -103,7 +104,6 @@ interface Live extends Completion {
   /** First cache row of its own tokens. */
   row: number;
   limit: number;
-  scores: { logp: number[]; entropy: number[] };
 }
 
 async function wave(
@@ -126,29 +126,33 @@ async function wave(
       all.push({
         prompt: p,
         ids: [],
-        logp: new Float32Array(0),
-        entropy: new Float32Array(0),
+        logp: new Float32Array(limit),
+        entropy: new Float32Array(limit),
         finish: "length",
         random: new Stream(random.seed, random.stream, random.step, p, r),
         promptRow,
         promptLength: prompts[p].length,
         row: rows,
         limit,
-        scores: { logp: [], entropy: [] },
       });
       rows += blocks(limit);
     }
   }
   const cache = model.newCache(rows);
   try {
+    /** Writes down what was drawn; says which go on. */
     const take = (live: readonly Live[], drawn: { ids: Uint32Array; logp: Float32Array; entropy: Float32Array }) => {
-      live.forEach((s, i) => {
+      const next: Live[] = [];
+      for (let i = 0; i < live.length; i++) {
+        const s = live[i];
+        const made = s.ids.length;
+        s.logp[made] = drawn.logp[i];
+        s.entropy[made] = drawn.entropy[i];
         s.ids.push(drawn.ids[i]);
-        s.scores.logp.push(drawn.logp[i]);
-        s.scores.entropy.push(drawn.entropy[i]);
         if (stops.has(drawn.ids[i])) s.finish = "stop";
-      });
-      return live.filter((s) => s.finish !== "stop" && s.ids.length < s.limit);
+        else if (made + 1 < s.limit) next.push(s);
+      }
+      return next;
     };
     let live: Live[] = [];
     for (let p = first; p < last; ) {
@@ -158,37 +162,49 @@ async function wave(
       const group = all.filter((s) => s.prompt >= from && s.prompt < p);
       live.push(...take(group, await prefill(model, cache, prompts, from, p, group, options)));
     }
+    // One set of arrays for all steps: a step is short, and what it leaves behind has to be collected.
+    const [tokens, positions, cacheRows, logitRows] = [0, 1, 2, 3].map(() => new Uint32Array(live.length));
+    const table = new Uint32Array(6 * live.length);
+    const uniforms = new Float32Array(live.length);
     while (live.length > 0) {
       const n = live.length;
-      const step = {
-        tokens: new Uint32Array(n),
-        positions: new Uint32Array(n),
-        cacheRows: new Uint32Array(n),
-        table: new Uint32Array(6 * n),
-        maxKeys: 0,
-        logitRows: Uint32Array.from({ length: n }, (_, i) => i),
-        uniforms: new Float32Array(n),
-      };
-      live.forEach((s, i) => {
+      let maxKeys = 0;
+      for (let i = 0; i < n; i++) {
+        const s = live[i];
         const made = s.ids.length;
-        step.tokens[i] = s.ids[made - 1];
-        step.positions[i] = s.promptLength + made - 1;
-        step.cacheRows[i] = s.row + made - 1;
-        step.table.set([i, 1, s.promptRow, s.promptLength, s.row, made], 6 * i);
-        step.maxKeys = Math.max(step.maxKeys, s.promptLength + made);
-        step.uniforms[i] = s.random.uniform();
-      });
+        tokens[i] = s.ids[made - 1];
+        positions[i] = s.promptLength + made - 1;
+        cacheRows[i] = s.row + made - 1;
+        logitRows[i] = i;
+        table[6 * i] = i;
+        table[6 * i + 1] = 1;
+        table[6 * i + 2] = s.promptRow;
+        table[6 * i + 3] = s.promptLength;
+        table[6 * i + 4] = s.row;
+        table[6 * i + 5] = made;
+        maxKeys = Math.max(maxKeys, s.promptLength + made);
+        uniforms[i] = s.random.uniform();
+      }
+      const step = {
+        tokens: tokens.subarray(0, n),
+        positions: positions.subarray(0, n),
+        cacheRows: cacheRows.subarray(0, n),
+        table: table.subarray(0, 6 * n),
+        maxKeys,
+        logitRows: logitRows.subarray(0, n),
+        uniforms: uniforms.subarray(0, n),
+      };
       live = take(live, await model.decode(cache, step, options));
     }
   } finally {
     model.freeCache(cache);
   }
-  return all.map(({ prompt, ids, finish, scores }) => ({
+  return all.map(({ prompt, ids, finish, logp, entropy }) => ({
     prompt,
     ids,
     finish,
-    logp: Float32Array.from(scores.logp),
-    entropy: Float32Array.from(scores.entropy),
+    logp: logp.slice(0, ids.length),
+    entropy: entropy.slice(0, ids.length),
   }));
 }
 

@@ -274,11 +274,13 @@ export class Transformer {
       maxKeys: step.maxKeys,
       cache: { store: cache, index: this.#words(step.cacheRows, "cache rows") },
     };
-    const hidden = this.#forward(tape, input);
     const n = step.logitRows.length;
     const ld = this.#logitStride;
     const chunk = Math.min(n, Math.max(16, Math.floor(LOGIT_WORDS / ld)));
     const index = this.#words(step.logitRows, "logit rows");
+    // Everything is written before the first kernel runs: a write waits for the kernels before it.
+    const uniforms = this.#floats(step.uniforms.subarray(0, chunk), "uniforms");
+    const hidden = this.#forward(tape, input);
     const picked = device.alloc(chunk * config.hiddenSize, "hidden of a chunk");
     const z = device.alloc(chunk * ld, "logits of a chunk");
     const greedy = sampling.temperature === 0 ? 1 : 0;
@@ -289,12 +291,11 @@ export class Transformer {
       logp: device.alloc(chunk, "logp"),
       entropy: device.alloc(chunk, "H"),
     };
-    const uniforms = device.alloc(chunk, "uniforms");
     for (let at = 0; at < n; at += chunk) {
       const rows = Math.min(chunk, n - at);
       device.run("gather_rows", picked, hidden.buffer, index, rows, config.hiddenSize, at);
       this.#logits(z, picked, rows);
-      device.write(uniforms, step.uniforms.subarray(at, at + rows));
+      if (at > 0) device.write(uniforms, step.uniforms.subarray(at, at + rows));
       device.run(
         "sample",
         results.ids,

@@ -6,7 +6,6 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { generate } from "../../core/rollout.ts";
 import { CpuDevice } from "../../hosts/cpu.ts";
-import { spawnThread } from "../../hosts/node-threads.ts";
 import { open, trainingStep } from "./training.ts";
 
 const base = { vocabSize: 2048, hiddenSize: 128, layers: 4, heads: 4, kvHeads: 4, intermediateSize: 344 };
@@ -50,19 +49,20 @@ interface Point {
 
 async function measure(curve: Curve, size: number): Promise<Point> {
   const { shape, sequences, length, group } = curve.at(size);
-  const device = await CpuDevice.create(2, { spawn: spawnThread });
+  const device = await CpuDevice.create(1);
   const session = open(device, shape);
   const train = trainingStep(session, sequences, length);
   const prompt = Array.from({ length: 64 }, (_, i) => 1 + (i % 200));
   const options = { maxTokens: 32, temperature: 1, topK: 0, topP: 1, minP: 0, stopIds: [] };
   const times: number[] = [];
   for (let r = 0; r < 6; r++) {
-    const t0 = performance.now();
+    const t0 = process.cpuUsage();
     if (curve.name.startsWith("group")) {
       await generate(session.model, [prompt], group, options, { seed: 1, stream: 3, step: r });
     }
     await train();
-    times.push(performance.now() - t0);
+    const { user, system } = process.cpuUsage(t0);
+    times.push((user + system) / 1000);
   }
   const megabytes = device.memory.peak / 1e6;
   session.close();
@@ -143,8 +143,8 @@ export async function curves({ json = false, out = "docs" } = {}): Promise<void>
   const text = [
     "# What a step costs",
     "",
-    "Written by `npm run bench -- curves`. Time of a training step (forward, backward, AdamW) and the most bytes of tensors",
-    `at a time, on WASM with two threads (${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}); medians of five. One size moves,`,
+    "Written by `npm run bench -- curves`. Processor time of a training step (forward, backward, AdamW) and the most bytes of",
+    `tensors at a time, on WASM with one thread (${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}); medians of five. One size moves,`,
     `the others stay: width ${shape.hiddenSize}, ${shape.layers} layers, vocabulary ${shape.vocabSize}, ${sequences} sequences of ${length - 1} tokens. A slope is that of`,
     "log cost against log size: 1 is linear, 0 is constant. Memory has no term in tokens × vocabulary: logits exist for a",
     "chunk of positions at a time.",
