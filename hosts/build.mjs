@@ -218,6 +218,23 @@ if (process.argv[2] === "browser") {
   process.exit(0);
 }
 
+/** Names, licences and their texts of the packages that built files contain. */
+function notices() {
+  const { dependencies, devDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+  const bundled = /^(@codemirror\/|@cfworker\/|@jitl\/|quickjs-emscripten-core$|fflate$|uplot$)/;
+  const names = [...Object.keys(dependencies), ...Object.keys(devDependencies).filter((name) => bundled.test(name))];
+  const one = (name) => {
+    const folder = join("node_modules", name);
+    const { version: number, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    const file = readdirSync(folder).find((f) => /^licen[cs]e/i.test(f));
+    return `${name} ${number}, ${license}\n\n${file ? readFileSync(join(folder, file), "utf8").trim() : "(no licence file)"}\n`;
+  };
+  return `Parts of these packages are in the built files.\n\n${names
+    .sort()
+    .map(one)
+    .join(`\n${"-".repeat(80)}\n\n`)}`;
+}
+
 rmSync("dist", { recursive: true, force: true });
 const entryPoints = { index: "core/index.ts", node: "hosts/node.ts", deno: "hosts/deno.ts", cli: "hosts/cli.ts" };
 Object.assign(entryPoints, { log: "hosts/log/index.ts", rewards: "hosts/rewards/index.ts" });
@@ -233,10 +250,11 @@ if (Object.keys(entryPoints).length > 0) {
     platform: "neutral",
     mainFields: ["module", "main"],
     target: "es2022",
-    external: ["node:*", "webgpu", "hyparquet", "@huggingface/*", "valibot"],
+    external: ["node:*", "webgpu", "mathjs", "hyparquet", "@huggingface/*", "valibot"],
     chunkNames: "chunks/[name]-[hash]",
     logLevel: "warning",
   });
   await buildForPages("dist");
+  writeFileSync("dist/THIRD-PARTY.txt", notices());
   run([require.resolve("typescript/bin/tsc"), "-p", "tsconfig.build.json"]);
 }
