@@ -73,12 +73,14 @@ export {
   type DataKind,
   defineRecipe,
   type Kept,
+  type MovingReference,
   type Partly,
   type Recipe,
   type Slots,
   type Stage,
   type State,
   type SupplyName,
+  type WeightMoves,
 } from "./recipe/types.ts";
 
 /** @throws CohortError "unknown-recipe" with the nearest id */

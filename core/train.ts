@@ -75,6 +75,7 @@ async function loop(
         ...trainer.save(),
       });
       await trainer.saveFiles(storage, dir);
+      await trainer.policyReference.saveFiles(storage, dir);
     });
   const evaluateAt = async (when: "before" | "after" | number) => {
     if (config.evalPrompts === 0) return null;
@@ -116,7 +117,7 @@ async function loop(
   start();
   await trainer.warmStart(hooks);
   if (!hooks.signal?.aborted) {
-    await trainer.settleReference(`${run.dir}/reference`);
+    await trainer.settleReference(`${run.dir}/reference`, run.resumed?.dir);
     if (trainer.step === 0 && !evaluations.before) evaluations.before = await evaluateAt("before");
   }
 
@@ -130,6 +131,7 @@ async function loop(
         break;
       }
       const { metrics, lines } = await trainer.trainStep();
+      trainer.policyReference.follow(trainer.step);
       if (trainer.step === 1 && metrics.loss !== null && Math.abs(metrics.loss) < 1e-6) hooks.onNote?.(ON_POLICY);
       await run.appendMetrics(metrics);
       await run.appendSamples(lines);

@@ -19,6 +19,7 @@ export const SLOTS = [
   "entropy",
   "aggregate",
   "aux",
+  "reference",
 ] as const;
 export type SlotName = (typeof SLOTS)[number];
 /** Slots that a recipe with a `loss` of its own never runs. */
@@ -51,7 +52,9 @@ export function compose(base: Recipe, parts: Parts): Recipe {
         const has = SLOTS.filter((name) => lender[name]).join(", ");
         refuse(`'${lender.id}' has no '${slot}'`, `it can lend ${has || "nothing"}`);
       }
-      if (lender.state && result.state && lender.state !== result.state) {
+      // What moves the reference keeps weights; its state is for weights that a batch carries.
+      const state = slot === "reference" ? undefined : lender.state;
+      if (state && result.state && state !== result.state) {
         refuse(`'${lender.id}' and '${result.id}' both keep a state`, "leave one out");
       }
       if (lender.rows && result.rows && lender.rows !== result.rows) {
@@ -64,7 +67,7 @@ export function compose(base: Recipe, parts: Parts): Recipe {
         // A KL term is asked for to act: its own coefficient stands, not the 0 that switched the base's off.
         params: slot === "kl" ? { ...result.params, ...lender.params } : { ...lender.params, ...result.params },
         fields: { ...lender.fields, ...result.fields },
-        state: result.state ?? lender.state,
+        state: result.state ?? state,
         trains: joinedTraining(result.trains, lender.trains),
       };
     }

@@ -102,6 +102,20 @@ export interface Partly {
 
 export type State = Record<string, unknown>;
 
+/**
+ * Weights by name, each set to a sum of others times their coefficients, in this order. `policy` is what is trained,
+ * `reference` what it is compared with.
+ */
+export type WeightMoves = readonly (readonly [name: string, sum: Readonly<Record<string, number>>])[];
+
+/** A reference policy that follows the policy. */
+export interface MovingReference<P = Params> {
+  /** Weights kept beside the reference; before the first step all of them are the policy's. */
+  keeps?: readonly string[];
+  /** What happens after step `step` (from 1). */
+  moves(step: number, p: P): WeightMoves;
+}
+
 /** The slots that a recipe may fill; p are its parameters. */
 export interface Slots<P = Params> {
   /** Which prompts, how many rollouts: reports through c.output("sampling_weight" | "rollouts" | "selected", …). */
@@ -132,6 +146,7 @@ export interface Slots<P = Params> {
   loss?(c: Context, p: P): Vec;
   /** Results that are no part of a policy-gradient step. */
   outputs?(c: Context, p: P): Record<string, unknown> | undefined;
+  reference?: MovingReference<P>;
   state?: {
     init(p: P): State;
     /** After `prepare`: the state for the next rollout batch. */
@@ -160,6 +175,7 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
    * `refuse`: why it cannot train a language model from rollouts, where it cannot. `data`: it trains from a data set of
    * such examples: pairs of a chosen and a rejected completion, completions labelled good or bad, or completions to learn.
    * `head`: what is trained gives a score in place of tokens. `teacher`: the reference policy has to be another model.
+   * `sampled`: the parameter with the share of steps on a data set whose completions the policy samples itself.
    * `supply`: fields that rollouts alone do not have, and which of the trainer's supplies (core/train/supply.ts) makes each.
    * `draws`: the sampler decides which prompts are drawn, by `sampling_weight` over the prompts of the pool or over their
    * categories, or by `selected`, and how many rollouts each gets, by `rollouts`; or the latter alone; or again after every
@@ -170,6 +186,7 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
     data?: DataKind;
     head?: "score";
     teacher?: true;
+    sampled?: string;
     supply?: Readonly<Record<string, SupplyName>>;
     draws?: "prompts" | "categories" | "rollouts" | "rounds";
   };

@@ -1,12 +1,23 @@
-import { defineRecipe, integer, number } from "../recipe.ts";
+import { defineRecipe, integer, number, type WeightMoves } from "../recipe.ts";
 import { pow } from "../rl/scalar.ts";
-import { movedTowards } from "../rl/tracker.ts";
+import { moved } from "../rl/tracker.ts";
 
-interface Averages {
-  step: number;
-  ema: number[] | null;
-  start: number[] | null;
-  reference: number[] | null;
+interface Constants {
+  update_freq: number;
+  ema_power: number;
+  bias_power: number;
+  lag: number;
+  multiplier: number;
+}
+
+function moves(step: number, p: Constants): WeightMoves {
+  if (step % p.update_freq !== 0) return [];
+  const age = p.lag + p.multiplier * step;
+  const [share, correction] = [pow(age, -p.ema_power), pow(age, -p.bias_power)];
+  return [
+    ["ema", { ema: 1 - share, policy: share }],
+    ["reference", { ema: 1, policy: correction, start: -correction }],
+  ];
 }
 
 export default defineRecipe({
@@ -17,8 +28,9 @@ export default defineRecipe({
   },
   stage: ["update"],
   describe: `An option of the reference policy, not of the loss: a moving average of the policy with falling weight,
-plus a share of the way gone since the start, which takes out the average's lag. State: step (t, calls so far), ema,
-start (θ_0), and reference, the corrected average. The first call sets all three to the policy.`,
+plus a share of the way gone since the start, which takes out the average's lag. A run counts its steps, TRL those of the
+optimiser. State, where weights come in a batch: step (t, calls so far), ema, start (θ_0), and reference, the corrected
+average. The first call sets all three to the policy.`,
   formula:
     "β_t = (lag + multiplier·t)^−ema_power; EMA ← (1 − β_t)EMA + β_t θ; BEMA = EMA + (lag + multiplier·t)^−bias_power·(θ − θ_0)",
   params: {
@@ -29,23 +41,17 @@ start (θ_0), and reference, the corrected average. The first call sets all thre
     multiplier: number(1, "γ", { min: 0 }),
   },
   fields: { weights: "raw" },
-  trains: {
-    refuse:
-      "needs the weights themselves, which a batch of rollouts does not carry: supply the field weights of each step",
-  },
   option: true,
+  reference: { keeps: ["ema", "start"], moves },
   state: {
     init: () => ({ step: 0, ema: null, start: null, reference: null }),
     update: (c, p) => {
       const policy = c.raw<number[]>("weights");
-      const { step, ema, start, reference } = c.state as unknown as Averages;
-      if (!ema || !start) return { step: step + 1, ema: policy, start: policy, reference: policy };
-      if (step % p.update_freq !== 0) return { step: step + 1, ema, start, reference };
-      const age = p.lag + p.multiplier * step;
-      const average = movedTowards(ema, policy, pow(age, -p.ema_power));
-      const correction = pow(age, -p.bias_power);
-      const corrected = average.map((x, k) => x + correction * (policy[k] - start[k]));
-      return { step: step + 1, ema: average, start, reference: corrected };
+      const { step, ...kept } = c.state as { step: number } & Record<"ema" | "start" | "reference", number[] | null>;
+      if (!kept.ema || !kept.start) return { step: step + 1, ema: policy, start: policy, reference: policy };
+      const lists = { policy, ema: kept.ema, start: kept.start, reference: kept.reference ?? policy };
+      const { ema, start, reference } = moved(lists, moves(step, p));
+      return { step: step + 1, ema, start, reference };
     },
   },
 });

@@ -53,6 +53,22 @@ export function movedTowards(x: readonly number[], target: readonly number[], sh
   return x.map((from, k) => (1 - share) * from + share * target[k]);
 }
 
+/**
+ * Lists of numbers by name after moves: each named list becomes a sum of others times their coefficients, in the order given.
+ * @param moves see `MovingReference` of core/recipe/types.ts
+ */
+export function moved(
+  lists: Readonly<Record<string, readonly number[]>>,
+  moves: readonly (readonly [name: string, sum: Readonly<Record<string, number>>])[],
+): Record<string, readonly number[]> {
+  const now: Record<string, readonly number[]> = { ...lists };
+  for (const [name, sum] of moves) {
+    const terms = Object.entries(sum);
+    now[name] = now[terms[0][0]].map((_, k) => terms.reduce((total, [of, share]) => total + share * now[of][k], 0));
+  }
+  return now;
+}
+
 /** The entries of highest score, by number of offer. */
 export interface TopScores {
   offered: number;

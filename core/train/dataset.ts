@@ -34,6 +34,7 @@ import {
   resolveParams,
 } from "../recipe.ts";
 import { exp } from "../rl/scalar.ts";
+import { Stream, streams } from "../rng.ts";
 import type { SampleLine } from "../run.ts";
 import { Session } from "../session.ts";
 import { mean } from "../statistics.ts";
@@ -86,6 +87,10 @@ export function readsBeyondData(recipe: Recipe, params: Params = resolveParams(r
     (name) => !SUPPLIED[kind].has(name) && !(scored && name === "reward"),
   );
 }
+
+/** Share of the steps whose completions the policy samples. */
+const sampledShare = ({ trains }: Recipe, params: Params): number =>
+  trains?.sampled ? Number(params[trains.sampled]) : 0;
 
 /** Tokens of examples that are held in memory; beyond, they are made anew at each pass. */
 const KEPT_TOKENS = 2 ** 22;
@@ -210,12 +215,33 @@ export class DataTrainer extends Learner {
     return Float32Array.from(parts.flatMap((part) => [...part]));
   }
 
-  /** Tokens, reference scores, and what KTO asks of mismatched completions, as a batch. */
-  async #ready(examples: readonly Example[], microBatches: number): Promise<Ready> {
-    const learned = this.#learned(examples);
+  /** Completions of the policy in place of the examples' own, where this step is one of the recipe's share of such. */
+  async #sampled(examples: readonly Example[]): Promise<Learned[][] | null> {
+    const { config, session, step } = this;
+    if (new Stream(config.seed, streams.source, step).uniform() >= sampledShare(this.recipe, this.params)) return null;
+    const prompts = this.#learned(examples).map(([{ ids, from }]) => ids.slice(0, from));
+    const completions = await session.sample(prompts, 1, config, { seed: config.seed, stream: streams.sample, step });
+    return completions.map(({ ids }, k) => {
+      const mask = new Array<1>(ids.length).fill(1);
+      return [{ ids: [...prompts[k], ...ids], from: prompts[k].length, mask }];
+    });
+  }
+
+  /**
+   * Tokens, reference scores, and what KTO asks of mismatched completions, as a batch.
+   * @param sampled in place of the examples' own completions
+   */
+  async #ready(
+    examples: readonly Example[],
+    microBatches: number,
+    sampled: readonly Learned[][] | null = null,
+  ): Promise<Ready> {
+    const learned = sampled ?? this.#learned(examples);
     const sequences = learned.flat();
     const options = { microBatches, temperature: 1 };
-    const logpRef = await this.#referenceOf(examples, learned, options);
+    const logpRef = await (sampled
+      ? this.policyReference.logp(sequences, options)
+      : this.#referenceOf(examples, learned, options));
     const more: Record<string, ArrayLike<number> | undefined> = { logp_ref: logpRef };
     if (this.#reads.has("seq_logp_kl")) {
       const others = mismatched(sequences, this.session.model.maxTokens);
@@ -233,7 +259,7 @@ export class DataTrainer extends Learner {
     const { config, session, source, runtime, recipe, params } = this;
     const began = runtime.clock();
     const examples = source.examples(config.promptsPerStep, config.seed, this.cursor);
-    const ready = await this.#ready(examples, config.microBatches);
+    const ready = await this.#ready(examples, config.microBatches, await this.#sampled(examples));
     const prepared = prepare(recipe, params, ready.batch, this.state, { metrics: false });
     this.state = prepared.state;
     const measured = this.#scored
@@ -351,7 +377,10 @@ export class DataTrainer extends Learner {
     const { config, session } = this;
     const { model } = session;
     const used = this.#learned(this.source.examples(Math.min(64, config.promptsPerStep), config.seed));
-    const longest = Math.max(...used.flat().map((s) => s.ids.length));
+    const samples = sampledShare(this.recipe, this.params) > 0;
+    const given = Math.max(...used.flat().map((s) => s.ids.length));
+    const sampled = Math.max(...used.flat().map((s) => s.from)) + config.maxTokens;
+    const longest = samples ? Math.min(model.maxTokens, Math.max(given, sampled)) : given;
     const each = Math.ceil((config.promptsPerStep * used[0].length) / config.microBatches);
     const size = (list: { size: number }[]) => list.reduce((sum, p) => sum + p.size, 0);
     return memoryEstimate({
@@ -361,7 +390,7 @@ export class DataTrainer extends Learner {
       referenceCopy: ["copy", "model"].includes(this.policyReference.kind),
       microBatchTokens: each * longest,
       microBatchScored: each * longest,
-      cacheRows: 0,
+      cacheRows: samples ? config.promptsPerStep * longest : 0,
       maxTokens: longest,
       threads: this.runtime.threads,
     });

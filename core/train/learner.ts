@@ -75,15 +75,15 @@ export abstract class Learner {
     this.session = given.session;
     this.runtime = given.runtime;
     this.optimizerSteps = describeConfig(given.config).optimizerSteps;
-    this.policyReference = new ReferencePolicy(given.reference, given.session, given.runtime, given.config);
+    this.policyReference = new ReferencePolicy(given.reference, given.session, given.runtime, given);
   }
 
   /** Supervised steps before the first one, where the configuration asks for them. */
   async warmStart(_hooks: TrainHooks): Promise<void> {}
 
   /** Freezes the reference policy as the model is now, or takes it from `dir` where the run continues. */
-  settleReference(dir: string): Promise<void> {
-    return this.policyReference.settle(dir);
+  settleReference(dir: string, checkpoint: string | null = null): Promise<void> {
+    return this.policyReference.settle(dir, checkpoint);
   }
 
   /** What a checkpoint holds beside weights, moments, counters and the recipe's state: plain JSON. */

@@ -1,17 +1,19 @@
 /**
- * @file The reference policy: none, a frozen copy of the first weights, the model with its adapters off, or another model
- * (a teacher) that shares its tokenizer.
+ * @file The reference policy: none, a copy of the first weights (frozen, or following the policy as a recipe says), the
+ * model with its adapters off, or another model (a teacher) that shares its tokenizer.
  */
 import { referenceDirectory, type TrainConfig } from "../config.ts";
 import { CohortError } from "../errors.ts";
+import type { Storage } from "../host.ts";
 import { openModelDirectory } from "../model/directory.ts";
 import { copyModel, type LoadedModel, loadModel, saveModel } from "../model/load.ts";
 import type { Packed, Sequence } from "../model/pack.ts";
 import type { HeldPass, Transformer } from "../model/transformer.ts";
-import type { Recipe } from "../recipe.ts";
+import type { Params, Recipe } from "../recipe.ts";
 import type { Completion } from "../rollout.ts";
 import type { Session } from "../session.ts";
 import type { Runtime } from "./model.ts";
+import { MovingWeights } from "./moving.ts";
 
 export type ReferenceKind = "none" | "copy" | "adapter-off" | "model";
 
@@ -21,7 +23,15 @@ export type ReferenceKind = "none" | "copy" | "adapter-off" | "model";
  * @throws CohortError("bad-config") where the configuration takes away what the recipe needs
  */
 export function referenceKind(config: TrainConfig, recipe: Recipe, reads: ReadonlySet<string>): ReferenceKind {
-  const needed = reads.has("logp_ref");
+  const needed = reads.has("logp_ref") || Boolean(recipe.reference);
+  if (recipe.reference && (config.lora || !["auto", "copy"].includes(config.reference))) {
+    const why = config.lora ? "with lora it is the model with its adapters off" : `it is ${config.reference}`;
+    throw new CohortError(
+      "bad-config",
+      `recipe ${recipe.id} moves the reference policy, and ${why}`,
+      config.lora ? "leave lora out" : 'use "reference": "copy"',
+    );
+  }
   if (referenceDirectory(config) !== null) return "model";
   if (recipe.trains?.teacher) {
     throw new CohortError(
@@ -50,10 +60,20 @@ export class ReferencePolicy {
   readonly #runtime: Runtime;
   readonly #directory: string | null;
   #copy: Transformer | null = null;
+  /** The recipe's moves, where the reference follows the policy. */
+  readonly #follows: { recipe: Recipe; params: Params } | null;
+  #moving: MovingWeights | null = null;
 
   /** @param config says which directory, where the reference is another model */
-  constructor(kind: ReferenceKind, session: Session, runtime: Runtime, config: TrainConfig) {
+  constructor(
+    kind: ReferenceKind,
+    session: Session,
+    runtime: Runtime,
+    given: { config: TrainConfig; recipe: Recipe; params: Params },
+  ) {
+    const { config, recipe } = given;
     this.kind = kind;
+    this.#follows = recipe.reference ? given : null;
     this.#directory = referenceDirectory(config);
     this.#session = session;
     this.#runtime = runtime;
@@ -67,17 +87,49 @@ export class ReferencePolicy {
   /**
    * Freezes the policy as the model is now, and keeps it in `dir`; or, where the run continues, takes it from there: the
    * first weights of a warm-started model are nowhere else.
+   * @param checkpoint the folder that the run continues from: a reference that moves is as it was there
    */
-  async settle(dir: string): Promise<void> {
+  async settle(dir: string, checkpoint: string | null = null): Promise<void> {
     if (this.kind === "model") return this.#open();
     if (this.kind !== "copy") return;
-    if (await this.#runtime.storage.exists(dir)) return this.load(dir);
+    const { storage } = this.#runtime;
+    const later = this.#follows && checkpoint && `${checkpoint}/reference`;
+    if (later && (await storage.exists(later))) {
+      await this.load(later);
+      this.#beginMoving();
+      return this.#moving!.load(storage, `${later}/kept.safetensors`);
+    }
+    if (await storage.exists(dir)) await this.load(dir);
+    else await this.#freeze(dir);
+    this.#beginMoving();
+  }
+
+  async #freeze(dir: string): Promise<void> {
     this.#copy = copyModel(this.#session.model, this.#runtime.numeric);
     // Whole or absent, as checkpoints are: a run that stops here finds no half of it.
     const { storage } = this.#runtime;
     await storage.remove(`${dir}.writing`);
     await saveModel({ ...this.#session.loaded, model: this.#copy }, storage, `${dir}.writing`);
     await storage.rename(`${dir}.writing`, dir);
+  }
+
+  #beginMoving(): void {
+    const { recipe } = this.#follows ?? {};
+    if (!recipe?.reference) return;
+    const { device, parameters } = this.#session.model;
+    this.#moving = new MovingWeights(device, parameters, this.#copy!.parameters, recipe.reference.keeps ?? []);
+  }
+
+  /** Moves the reference as the recipe says, after step `step`. */
+  follow(step: number): void {
+    if (this.#moving) this.#moving.move(this.#follows!.recipe.reference!.moves(step, this.#follows!.params));
+  }
+
+  /** What a checkpoint needs of a reference that moves. */
+  async saveFiles(storage: Storage, dir: string): Promise<void> {
+    if (!this.#moving) return;
+    await saveModel({ ...this.#session.loaded, model: this.#copy! }, storage, `${dir}/reference`);
+    await this.#moving.save(storage, `${dir}/reference/kept.safetensors`);
   }
 
   /** The weights of a model folder of the same shapes; without one, the model as it is now. */
@@ -153,6 +205,7 @@ export class ReferencePolicy {
   }
 
   close(): void {
+    this.#moving?.close();
     this.#copy?.close();
   }
 }
