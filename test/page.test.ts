@@ -146,7 +146,7 @@ async function unzipped(page: Page, click: () => Promise<unknown>): Promise<Reco
 const reward = `const vowels = /[aeiou]/g;
 export default ({ completion }) => (completion.match(vowels) ?? []).length / (1 + completion.length);
 `;
-const small = { promptsPerStep: 2, rolloutsPerPrompt: 4, maxTokens: 8, checkpointEvery: 2, learningRate: 0.001 };
+const small = { promptsPerStep: 2, rolloutsPerPrompt: 4, maxTokens: 8, checkpointEvery: 6, learningRate: 0.001 };
 
 const skipped = hasModel ? "" : " (skipped: ../shared/models is not here)";
 
@@ -183,8 +183,8 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     await untilSaid(page, "#settings", "training it needs about");
     expect(await page.textContent("#settings")).toMatch(/WASM reaches 4\.29 GB — take fewer rollouts, shorter/);
     expect(await page.isDisabled("#train")).toBe(true);
-    await settings(page, { ...small, steps: 24, evalEvery: 6 });
-    expect(await page.textContent("#derived")).toContain("2 prompts × 4 rollouts = 8 completions; 24 optimiser steps");
+    await settings(page, { ...small, steps: 40, evalEvery: 10 });
+    expect(await page.textContent("#derived")).toContain("2 prompts × 4 rollouts = 8 completions; 40 optimiser steps");
     expect(await page.textContent("#device")).not.toBe(null);
     expect(await barriers(page)).toEqual([]);
     await page.click("#train");
@@ -196,7 +196,7 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     await page.click("#pause");
     await untilSaid(page, "#run-message", "Paused after step");
     const paused = await stepOf(page);
-    expect(paused).toBeLessThan(24);
+    expect(paused).toBeLessThan(40);
 
     // Continued, and the tab closed while a step is under way: the last checkpoint is where it goes on from.
     await page.click("#continue");
@@ -207,16 +207,16 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     expect(kept).toBeGreaterThanOrEqual(paused);
     await page.waitForSelector("#plots path.line");
     await page.click("#continue");
-    await untilSaid(page, "#run-message", "Finished: 24 steps.");
+    await untilSaid(page, "#run-message", "Finished: 40 steps.");
     expect(await page.textContent("#run")).toContain("Held-out prompts, before and now");
     await page.fill("#evaluation", "0");
     await untilSaid(page, ".slider label", "Before training");
     await page.fill("#evaluation", "2");
-    await untilSaid(page, ".slider label", "Before, and after step 12");
+    await untilSaid(page, ".slider label", "Before, and after step 20");
     await page.fill("#try-prompt", "Once upon a time");
     await page.click("#try");
     await page.waitForSelector("#try-result .pair > div:nth-child(2)");
-    expect(await page.textContent("#try-result")).toMatch(/before.*step 24/);
+    expect(await page.textContent("#try-result")).toMatch(/before.*step 40/);
     expect(await page.locator("#try-result .text").count()).toBe(4);
     await shot(page, "desk-finished");
     const digest = /[0-9a-f]{16}/.exec((await page.textContent("#digest"))!)![0];
@@ -320,8 +320,8 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   await page.tap("#h-settings");
   await page.selectOption("#model-choice", "new:tiny");
   expect(await page.textContent("#task")).toContain("Sort 4 digits");
-  expect(await page.locator("#preview tbody tr").count()).toBe(6);
-  await settings(page, { steps: 12, promptsPerStep: 4, rolloutsPerPrompt: 4, evalEvery: 4, checkpointEvery: 3 });
+  await page.waitForFunction(() => document.querySelectorAll("#preview tbody tr").length === 6);
+  await settings(page, { steps: 40, promptsPerStep: 4, rolloutsPerPrompt: 4, evalEvery: 10, checkpointEvery: 8 });
   await page.tap("#settings summary");
   await page.fill("#more", '{"evalPrompts": 8, "warmStart": {"steps": 4, "batch": 8, "learningRate": 0.003}}');
   await page.tap("#train");
@@ -333,7 +333,7 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   await shot(page, "phone-paused");
   await page.reload();
   await page.tap("#continue");
-  await untilSaid(page, "#run-message", "Finished: 12 steps.");
+  await untilSaid(page, "#run-message", "Finished: 40 steps.");
   expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
   expect(await barriers(page)).toEqual([]);
   await page.tap('nav a[href="#runs"]');
@@ -457,7 +457,7 @@ describe("what is wrong is said next to it", () => {
       page,
       "let n = 0;\nexport default () => {\n  if (++n > 40) throw new Error('the judge is gone');\n  return n % 2;\n};\n",
     );
-    await byKeyboard({ ...small, steps: 8, maxTokens: 4 });
+    await byKeyboard({ ...small, steps: 8, maxTokens: 4, checkpointEvery: 2 });
     await page.click("#train");
     await untilSaid(page, "#run-message", "the judge is gone");
     expect(await page.textContent("#run-message")).toMatch(/The checkpoint of step \d+ is kept: Continue goes on/);

@@ -83,6 +83,15 @@ export async function goOn(dir: string): Promise<void> {
   });
 }
 
+/** Whether nothing is left to do: a run that was paused at its last step still lacks the evaluation after it. */
+export function isFinished(
+  config: TrainConfig,
+  checkpoint: number,
+  evaluations: readonly Pick<EvaluationLine, "when">[],
+): boolean {
+  return checkpoint >= config.steps && (config.evalPrompts === 0 || evaluations.some(({ when }) => when === "after"));
+}
+
 /** Takes a stored run into view. */
 export async function show(dir: string): Promise<void> {
   const { storage } = await anyEngine();
@@ -91,14 +100,15 @@ export async function show(dir: string): Promise<void> {
   const metrics = await stored.metrics();
   const done = metrics.at(-1)?.step ?? 0;
   const at = (await listCheckpoints(storage, dir)).at(-1)?.step ?? 0;
-  const finished = at >= config.steps;
+  const evaluations = await stored.evaluations();
+  const finished = isFinished(config, at, evaluations);
   run.set({
     ...nothing,
     phase: finished ? "finished" : "paused",
     dir,
     config,
     metrics,
-    evaluations: await stored.evaluations(),
+    evaluations,
     samples: (await stored.samples()).slice(-SAMPLES),
     message: finished
       ? `Finished after ${done} steps.`
@@ -115,11 +125,14 @@ interface OwnTask {
 }
 
 async function attempt(work: () => Promise<void>): Promise<void> {
+  stop = new AbortController();
   try {
     await work();
   } catch (error) {
     run.set({ phase: "failed", message: said(error) });
     if (!(error instanceof CohortError)) console.error(error);
+  } finally {
+    stop = undefined;
   }
 }
 
@@ -148,7 +161,6 @@ async function follow(
   task: AppTask | undefined,
   own: OwnTask | null,
 ): Promise<void> {
-  stop = new AbortController();
   let samplesRead = 0;
   let files: Promise<unknown> = Promise.resolve();
   let info: RunInfo | undefined;
@@ -169,7 +181,7 @@ async function follow(
   };
   try {
     const result = await engine.train(config, {
-      signal: stop.signal,
+      signal: stop!.signal,
       task,
       onStart(started) {
         info = started;
@@ -206,7 +218,8 @@ async function follow(
       },
       onStep(metrics) {
         phase("training");
-        run.set({ metrics: [...run.value.metrics, metrics], message: "", digest: metrics.digest });
+        const message = run.value.phase === "pausing" ? run.value.message : "";
+        run.set({ metrics: [...run.value.metrics, metrics], message, digest: metrics.digest });
         if (info) enqueue(() => readSamples(info!.run));
       },
       onEval(when, result) {
@@ -232,8 +245,6 @@ async function follow(
     const at = dir ? ((await listCheckpoints(engine.storage, dir).catch(() => [])).at(-1)?.step ?? 0) : 0;
     const kept = at > 0 ? ` The checkpoint of step ${at} is kept: Continue goes on from there.` : "";
     run.set({ phase: "failed", message: `${said(error)}.${kept}` });
-  } finally {
-    stop = undefined;
   }
 }
 
@@ -251,7 +262,7 @@ async function report(
     seconds,
     environment: {
       runtime: navigator.userAgent,
-      device: engine.device,
+      device: info?.device ?? engine.device,
       ...(info && { parameters: info.parameters, "trained parameters": info.trainable }),
       precision: config.precision,
     },

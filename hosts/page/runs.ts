@@ -7,7 +7,7 @@ import { byId, bytes, fill, h, messageLine, said } from "./dom.ts";
 import { anyEngine } from "./engine.ts";
 import { canSaveFolders, exportModel, exportRun, openReport, saveModelFolder } from "./export.ts";
 import { space } from "./machine.ts";
-import { forget, goOn, isActive, run, show } from "./run.ts";
+import { forget, goOn, isActive, isFinished, run, show } from "./run.ts";
 
 export interface StoredRun {
   dir: string;
@@ -78,7 +78,7 @@ export function runsView(): { refresh(): Promise<void> } {
 
   function card({ dir, config, metrics, evaluations, checkpoint }: StoredRun): HTMLElement {
     const [first, last] = [metrics[0], metrics.at(-1)];
-    const finished = checkpoint >= config.steps;
+    const finished = isFinished(config, checkpoint, evaluations);
     const active = run.value.dir === dir && isActive(run.value.phase);
     const state = active
       ? "training now"
