@@ -60,6 +60,16 @@ for (const [browser, program] of [
       expect(value.error).toMatch(/^CohortError: .*no judge today/);
     });
 
+    test("an app's own storage and logger in the worker's run, its own GPUDevice on the page", async () => {
+      const { value, complaints } = await stacks.inPage(browser, false, "ownParts");
+      expect(complaints).toEqual([]);
+      expect(value.kind).toBe("app");
+      expect(value.files).toEqual(["checkpoints/", "config.json", "metrics.jsonl", "samples.jsonl"]);
+      expect(value.logged).toEqual([1, 2]);
+      expect(value.gpu).toMatch(/^(WebGPU, the app's device|none here)$/);
+      if (browser === "chromium") expect(value.gpu).not.toBe("none here");
+    });
+
     test("threads without cross-origin isolation, in one line", async () => {
       const { value } = await stacks.inPage(browser, false, "refusal", { threads: 2, storage: "memory" });
       expect(value).toMatch(

@@ -1,5 +1,6 @@
 /** @file What a test does inside a page, over the built package as an app would load it. Bundled by test/support/pages.ts. */
 import type { Storage } from "../../core/host.ts";
+import { memoryStorage } from "../../core/storage.ts";
 import type { BrowserOptions } from "../../hosts/browser.ts";
 import { type Asked, makeRun, type RunRecord } from "./run.ts";
 import { storageTranscript } from "./storage-script.ts";
@@ -211,8 +212,45 @@ async function hooks(): Promise<{ events: string[]; error: string }> {
   }
 }
 
+/** The app's own storage, used from the worker; its own GPUDevice, used on the page and left alone. */
+async function ownParts(): Promise<{ files: string[]; kind: string; logged: number[]; gpu: string }> {
+  const storage = memoryStorage();
+  const logged: number[] = [];
+  const logger = { onMetrics: (step: number) => void logged.push(step) };
+  const engine = await createEngine({ storage, logger, threads: 1 });
+  const { parseConfig } = (await import(
+    new URL("./browser.js", import.meta.url).href
+  )) as typeof import("../../hosts/browser.ts");
+  const sizes = { hiddenSize: 16, layers: 1, heads: 2, kvHeads: 1, headDim: 8, intermediateSize: 16 };
+  const model = { config: sizes, tokenizer: "byte" };
+  const run = engine.start(
+    parseConfig({ model, promptsPerStep: 1, rolloutsPerPrompt: 2, maxTokens: 3, steps: 2, evalPrompts: 0, out: "own" }),
+    { task: { prompts: [{ prompt: "a" }], rewards: ({ completion }) => completion.length } },
+  );
+  for await (const { step } of run) {
+    if (step === 1) run.pause();
+    // The step that had begun may end meanwhile; then nothing happens until the run goes on.
+    if (run.paused) setTimeout(() => run.resume());
+  }
+  const kind = engine.storageKind;
+  await engine.close();
+
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  let gpu = "none here";
+  if (adapter) {
+    const device = await adapter.requestDevice();
+    // Fast precision is not probed, which takes seconds on a software adapter.
+    const local = await createEngine({ gpu: device, precision: "fast", storage: "memory" });
+    gpu = local.device;
+    await local.close();
+    const lost = await Promise.race([device.lost.then(() => true), Promise.resolve(false)]);
+    if (lost) gpu = "destroyed";
+  }
+  return { files: await storage.list("own"), kind, logged, gpu };
+}
+
 Object.assign(globalThis, {
-  cohortTest: { runs, conformance, refusal, refusalWithoutGpu, transcript, afterCrash, twoEngines, hooks },
+  cohortTest: { runs, conformance, refusal, refusalWithoutGpu, transcript, afterCrash, twoEngines, hooks, ownParts },
 });
 export type CohortTest = {
   runs: typeof runs;
@@ -223,4 +261,5 @@ export type CohortTest = {
   afterCrash: typeof afterCrash;
   twoEngines: typeof twoEngines;
   hooks: typeof hooks;
+  ownParts: typeof ownParts;
 };
