@@ -98,6 +98,8 @@ function standing(recipe, config) {
   const from = fromData(recipe);
   const without =
     recipe.trains?.refuse ?? (beyond.length > 0 && `reads ${beyond.join(", ")}, which rollouts do not have`);
+  const keys = recipe.trains?.keys;
+  if (keys) return { state: "runs", trains: false, how: `no loss: training does it by ${codes(keys)}` };
   if (without && from) return { state: "runs", trains: true, how: `trains ${from}` };
   if (without) return { state: "partly", trains: false, how: `replay only: ${without}` };
   if (!config) return { state: "partly", trains: false, how: "replay only: an option that no system has a place for" };

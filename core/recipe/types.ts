@@ -174,7 +174,7 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
   /**
    * `refuse`: why it cannot train a language model from rollouts, where it cannot. `data`: it trains from a data set of
    * such examples: pairs of a chosen and a rejected completion, completions labelled good or bad, or completions to learn.
-   * `head`: what is trained gives a score in place of tokens. `teacher`: the reference policy has to be another model.
+   * `keys`: where it is no part of a loss, the keys of a run's configuration that do it. `head`: what is trained gives a score in place of tokens. `teacher`: the reference policy has to be another model.
    * `sampled`: the parameter with the share of steps on a data set whose completions the policy samples itself.
    * `supply`: fields that rollouts alone do not have, and which of the trainer's supplies (core/train/supply.ts) makes each.
    * `draws`: the sampler decides which prompts are drawn, by `sampling_weight` over the prompts of the pool or over their
@@ -183,6 +183,7 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
    */
   trains?: {
     refuse?: string;
+    keys?: readonly string[];
     data?: DataKind;
     head?: "score";
     teacher?: true;

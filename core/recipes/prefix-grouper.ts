@@ -114,5 +114,5 @@ attention and its derivatives on given tensors, without position encoding, as a 
       d_prefix_v: dv,
     };
   },
-  trains: { refuse: 'is a way to compute, not a loss: training does it with "sharePrompts": true' },
+  trains: { refuse: "is a way to compute, not a loss", keys: ["sharePrompts"] },
 });

@@ -20,7 +20,7 @@ first.`,
     repetition_penalty: optional(1, "of ids seen before", { min: 1e-6 }),
   },
   fields: { logits: "raw", tokens: "raw" },
-  trains: { refuse: "is a part of the sampler: set temperature, topK and topP of the run" },
+  trains: { refuse: "is a part of the sampler", keys: ["temperature", "topK", "topP", "minP"] },
   outputs: (c, p) => {
     const filters = {
       temperature: p.temperature,

@@ -190,7 +190,9 @@ export class Trainer extends Learner {
     const recipe = await recipeOf(config);
     const params = resolveParams(recipe, config.params, config);
     if (recipe.trains?.refuse) {
-      const remedy = recipe.trains.data ? 'give it a data set: "task": {"data": FILE.jsonl}' : "choose another recipe";
+      const { data, keys } = recipe.trains;
+      const others = keys ? `set ${keys.join(", ")} of the run` : "choose another recipe";
+      const remedy = data ? 'give it a data set: "task": {"data": FILE.jsonl}' : others;
       throw new CohortError("bad-config", `recipe ${recipe.id}: ${recipe.trains.refuse}`, remedy);
     }
     const reads = fieldsRead(recipe, params);
