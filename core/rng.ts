@@ -19,6 +19,8 @@ export const streams = {
   reference: 9,
   hint: 10,
   continuation: 11,
+  /** whose completions a step on a data set learns from */
+  source: 12,
   /** and above: one stream a round */
   round: 1000,
 } as const;

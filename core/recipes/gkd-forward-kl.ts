@@ -11,14 +11,14 @@ export default defineRecipe({
   },
   stage: ["objective"],
   describe: `Distillation from a teacher's full distribution (logits_ref): the student must cover all that the teacher
-does. Mean over trained tokens, not multiplied by temperature².`,
+does. Mean over trained tokens, not multiplied by temperature². Answers are given, or sampled as in gkd-jsd.`,
   formula: "loss = mean_t KL(P_T ‖ P_S), both softmax(z/temperature)",
   params: {
     beta: number(0, "0: forward KL; gkd-jsd lies between", { min: 0, max: 0 }),
     temperature: number(0.9, "divides both logits", { min: 0.01 }),
-    lmbda: number(0.5, "the trainer's: share of answers that the student samples", { min: 0, max: 1 }),
+    lmbda: number(0.5, "share of steps on a data set whose answers the student samples", { min: 0, max: 1 }),
   },
-  trains: NEEDS_TEACHER_ROWS,
+  trains: { ...NEEDS_TEACHER_ROWS, sampled: "lmbda" },
   rows: (c, p) => {
     const [student, teacher] = ["logits", "logits_ref"].map((z) => logSoftmax(c.field(z).div(p.temperature), c.token));
     return divergence(student, teacher, p.beta).sumOver(c.token);
