@@ -93,8 +93,8 @@ const givenTo = ({ trains }) => ({
 });
 
 /** { state: "runs" | "partly", trains: whether `cohort train` takes it, how: a phrase }, from the recipe alone. */
-function standing(recipe, config) {
-  const beyond = core.readsBeyondRollouts(recipe);
+function standing(recipe, config, composed) {
+  const beyond = core.readsBeyondRollouts(composed);
   const from = fromData(recipe);
   const without =
     recipe.trains?.refuse ?? (beyond.length > 0 && `reads ${beyond.join(", ")}, which rollouts do not have`);
@@ -310,7 +310,9 @@ async function generate() {
   for (const id of idsIn("core/recipes")) {
     const recipe = await core.loadRecipe(id);
     const config = recipe.option ? await optionConfig(recipe) : { recipe: id, ...givenTo(recipe) };
-    recipes.push({ recipe, config, standing: standing(recipe, config) });
+    // What an option reads is what it reads where it is put in.
+    const composed = recipe.option && config ? await core.recipeOf(config) : recipe;
+    recipes.push({ recipe, config, standing: standing(recipe, config, composed) });
   }
   const pages = new Map();
   for (const { recipe, config, standing: how } of recipes) {

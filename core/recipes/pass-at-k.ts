@@ -12,7 +12,7 @@ export default defineRecipe({
 which c are right. As a product, which stays finite; n − c < k gives 1.`,
   formula: "1 − C(n−c, k)/C(n, k) = 1 − Π_{j=n−c+1..n} (1 − k/j), mean over prompts",
   params: { k: integer(8, "samples", { min: 1 }) },
-  trains: { refuse: "is an evaluation: use it on the rollouts of a trained model" },
+  trains: { refuse: "is an evaluation", keys: ["evalPrompts", "evalSamples"] },
   outputs: (c, p) => {
     const each = c.raw<{ n: number; c: number }[]>("prompt_stats").map((s) => passAtK(s.n, s.c, p.k));
     return { pass_at_k: each, mean: each.reduce((a, b) => a + b, 0) / Math.max(1, each.length) };
