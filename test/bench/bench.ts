@@ -88,7 +88,7 @@ if (positionals.includes("curves")) {
 
 await policyOptimisation(figure);
 await wasmKernels(figure, { processorTime: values["processor-time"] });
-await training(figure);
+await training(figure, { processorTime: values["processor-time"] });
 await grpoStep(figure);
 await webgpu(figure, { hardware: values.hardware, processorTime: values["processor-time"] });
 process.exit(0);
