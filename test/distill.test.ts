@@ -16,6 +16,7 @@ import { loadRecipe, resolveParams, rowDerivatives, rowNumbers } from "../core/r
 import { memoryStorage } from "../core/storage.ts";
 import { train } from "../core/train.ts";
 import type { CpuDevice } from "../hosts/cpu.ts";
+import { coin, tiny } from "./support/coin.ts";
 import { cpu } from "./support/devices.ts";
 import { smallModel } from "./support/models.ts";
 import { noise } from "./support/reference.ts";
@@ -108,6 +109,18 @@ test("the loss of a student moves with every weight as its gradient says", async
   teacher.close();
 });
 
+test("from rollouts, the KL over whole rows: with adapters off the reference's rows are those of a copy", async () => {
+  const lora = { rank: 2, alpha: 4, targetModules: ["q_proj", "v_proj"] };
+  const digests = ["auto", "copy", "none"].map(async (reference) => {
+    const given = { recipe: "grpo", kl: reference === "none" ? null : "full", reference, lora, out: "run" };
+    const runtime = { device, numeric: device, storage: memoryStorage(), clock: () => 0, threads: 1 };
+    return (await train(parseConfig({ ...tiny, ...given }), coin, runtime)).digest;
+  });
+  const [off, copy, without] = await Promise.all(digests);
+  expect(off).toBe(copy);
+  expect(off).not.toBe(without);
+});
+
 test("a row's number and derivative are its own, whatever rows come along", async () => {
   const V = 40_000;
   for (const id of ["gkd-jsd", "distill-topk"]) {
@@ -179,12 +192,26 @@ describe("from a data set", () => {
     expect(of.after!.metrics!.loss).toBeLessThan(0.2 * of.before!.metrics!.loss!);
   });
 
-  test.each(["gkd-jsd", "distill-topk"])("%s: micro-batches, a stop and a resume change no bit", async (recipe) => {
-    const { digest } = await run({ recipe, evalPrompts: 0 }, await withTeacher());
-    expect((await run({ recipe, evalPrompts: 0, microBatches: 3 }, await withTeacher())).digest).toBe(digest);
+  const answers: [string, string, Record<string, unknown>][] = [
+    ["given answers", "gkd-jsd", { lmbda: 0 }],
+    ["the student's own answers", "gkd-reverse-kl", { lmbda: 1 }],
+    ["the likeliest tokens", "distill-topk", { k: 4 }],
+  ];
+  test.each(answers)("%s (%s): micro-batches, a stop and a resume change no bit", async (_, recipe, params) => {
+    const given = { recipe, params, evalPrompts: 0 };
+    const { digest } = await run(given, await withTeacher());
+    expect((await run({ ...given, microBatches: 3 }, await withTeacher())).digest).toBe(digest);
     const storage = await withTeacher();
-    await run({ recipe, evalPrompts: 0 }, storage, 1);
-    expect((await run({ recipe, evalPrompts: 0, resume: true }, storage)).digest).toBe(digest);
+    await run(given, storage, 1);
+    expect((await run({ ...given, resume: true }, storage)).digest).toBe(digest);
+  });
+
+  test("a student's own answers are others than the given ones", async () => {
+    const digests = [0, 1].map(async (lmbda) => {
+      const given = { recipe: "gkd-jsd", params: { lmbda }, evalPrompts: 0, steps: 1 };
+      return (await run(given, await withTeacher())).digest;
+    });
+    expect(new Set(await Promise.all(digests)).size).toBe(2);
   });
 
   test("without a teacher it is refused", async () => {
