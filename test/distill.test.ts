@@ -109,6 +109,35 @@ test("the loss of a student moves with every weight as its gradient says", async
   teacher.close();
 });
 
+test("chunks of positions change no bit of the gradient", async () => {
+  const V = 70_000;
+  const model = smallModel(device, "qwen3", 12, { vocabSize: V, layers: 1 });
+  makeTrainable(model);
+  const long = [0, 1].map((k) => ({ ids: Array.from({ length: 13 }, (_, i) => (i * 7919 * (k + 1)) % V), from: 1 }));
+  const gradient = async (pieces: (typeof long)[]) => {
+    const packs = pieces.map((p) => pack(p, model.maxTokens, V));
+    model.beginStep(packs);
+    const chunks: number[] = [];
+    for (const packed of packs) {
+      const none = new Float32Array(packed.rows.length);
+      await model.forwardBackward(packed, none, null, 1, (_, rows, logits) => {
+        chunks.push(rows);
+        return logits;
+      });
+    }
+    model.endStep();
+    return { chunks, gradients: await Promise.all(model.trainable.map((p) => device.readF32(p.grad!))) };
+  };
+  const together = await gradient([long]);
+  const apart = await gradient(long.map((one) => [one]));
+  expect(together.chunks).toEqual([16, 8]);
+  expect(apart.chunks).toEqual([12, 12]);
+  together.gradients.forEach((g, k) => {
+    expect(Buffer.compare(Buffer.from(g.buffer), Buffer.from(apart.gradients[k].buffer))).toBe(0);
+  });
+  model.close();
+});
+
 test("from rollouts, the KL over whole rows: with adapters off the reference's rows are those of a copy", async () => {
   const lora = { rank: 2, alpha: 4, targetModules: ["q_proj", "v_proj"] };
   const digests = ["auto", "copy", "none"].map(async (reference) => {
