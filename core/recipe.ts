@@ -35,6 +35,8 @@
  *   `c.lift(level, numbers)` brings numbers back. No Math.exp/log/pow/…: core/rl/scalar.ts has them.
  * - Fields that are not in STANDARD_FIELDS (core/batch.ts) are declared: `fields: { reward_ref: "trajectory" }`, as
  *   "token", "trajectory", "group" (one a prompt), "batch", "vocabulary", "ragged" (own rows), or "raw" (JSON, by c.raw).
+ * - What depends on a token's row over the vocabulary (a divergence to a teacher) is one number a token of the slot `rows`,
+ *   which runs before the loss: `rows: (c) => …c.field("logits")…sumOver(c.token)`, then `c.row`. So it trains at any size.
  * - What the loss needs of whole batches (each optimiser step sees whole groups, not the whole batch) is computed in
  *   `advantage` and kept by `c.carry("advantage_global", vec)` for `c.field("advantage_global")`.
  * - What training must supply beside plain rollouts is named in `trains.supply`: a field, and who makes it (the table of

@@ -20,6 +20,10 @@ const sort = {
   seed: 3,
 };
 
+/** Two steps on rows over the vocabulary, of the policy and of its reference. */
+const { warmStart: _, ...cold } = sort;
+const rows = { ...cold, kl: "full", steps: 2, evalPrompts: 0 };
+
 /** The model of the folder "model" under the app's own prompts and reward. */
 const stories = {
   promptsPerStep: 2,
@@ -34,7 +38,7 @@ const stories = {
 const opening = ["Once upon a time", "One day, a little girl", "Tom and his dog", "The sun was"];
 
 export interface Asked {
-  run: "sort" | "stories";
+  run: "sort" | "rows" | "stories";
   /** run folder */
   out: string;
   /** model folder of "stories" */
@@ -64,7 +68,7 @@ export interface RunRecord {
 export async function makeRun(engine: HostEngine, asked: Asked, disturb?: Disturb): Promise<RunRecord> {
   const { run, out, model = "model", resume = false, checkpointEvery = 1, stopAfter } = asked;
   const own = { out, resume, checkpointEvery };
-  const config = parseConfig(run === "sort" ? { ...sort, ...own } : { ...stories, model, ...own });
+  const config = parseConfig({ ...{ sort, rows, stories: { ...stories, model } }[run], ...own });
   const stop = new AbortController();
   let device = "";
   const notes: string[] = [];
