@@ -203,8 +203,10 @@ export async function grpoStep(figure: Figure): Promise<void> {
     };
     const on = `${threads} thread${threads > 1 ? "s" : ""}`;
     await figure(`GRPO step of npm start's task, ${on}`, "ms", steps);
-    let next = share.length;
-    await figure("… share of its time in kernels", "share", async () => share[--next] ?? Number.NaN);
+    await figure(`… share of its time in kernels, ${on}`, "share", async () => {
+      await steps();
+      return share[share.length - 1];
+    });
     device.close();
   }
 }
