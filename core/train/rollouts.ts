@@ -691,7 +691,7 @@ export function estimateMemory(trainer: Trainer): number {
     config: model.config,
     trainable: size(model.trainable),
     adapters: size(model.all) - size([...model.parameters.values()]),
-    referenceCopy: trainer.policyReference.kind === "copy",
+    referenceCopy: ["copy", "model"].includes(trainer.policyReference.kind),
     microBatchTokens: trajectoriesPerMicroBatch * most,
     microBatchScored: trajectoriesPerMicroBatch * config.maxTokens,
     cacheRows: config.promptsPerStep * (longest + config.rolloutsPerPrompt * config.maxTokens),
