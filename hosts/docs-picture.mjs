@@ -39,5 +39,5 @@ const look = STYLE.split("\n").filter((line) =>
 );
 const width = chosen.length * cell.width;
 console.log(
-  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${cell.height}" font-family="system-ui,sans-serif"><style>${look.join("")}.title{font-size:13px}.value{font-size:13px;font-weight:600;fill:var(--ink)}</style><rect width="${width}" height="${cell.height}" rx="10" fill="var(--card)"/>${parts.join("")}</svg>`,
+  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${cell.height}" font-family="system-ui,sans-serif"><title>A run: ${chosen.map(({ title }) => title).join("; ")}</title><style>${look.join("")}.title{font-size:13px}.value{font-size:13px;font-weight:600;fill:var(--ink)}</style><rect width="${width}" height="${cell.height}" rx="10" fill="var(--card)"/>${parts.join("")}</svg>`,
 );

@@ -111,7 +111,7 @@ function svg(results: readonly { curve: Curve; points: Point[] }[]): string {
     const at = `translate(${(k % 2) * w},${Math.floor(k / 2) * h})`;
     return `<g transform="${at}"><text x="${pad}" y="18" font-weight="bold">${title}: ${ends}</text>${lines.join("")}</g>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${2 * w}" height="${2 * h}" font-family="sans-serif" font-size="10"><rect width="100%" height="100%" fill="white"/>${panels.join("")}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${2 * w}" height="${2 * h}" font-family="sans-serif" font-size="10"><title>Time and memory of a step against size</title><rect width="100%" height="100%" fill="white"/>${panels.join("")}</svg>\n`;
 }
 
 export async function curves({ json = false, out = "docs" } = {}): Promise<void> {
