@@ -57,6 +57,11 @@ export interface DeviceOptions {
   /** part of the WebGPU adapter's name */
   adapter?: string;
   precision?: 12 | 24 | "fast";
+  /**
+   * default true: a GPU is probed when it is opened. false: when the first model is run on it, so that conformance() can
+   * show what is wrong with one that is refused
+   */
+  probe?: boolean;
 }
 
 export interface SampleOptions extends DeviceOptions {
@@ -120,7 +125,10 @@ export interface Engine {
   sample(options: SampleOptions): AsyncIterable<SampleResult>;
   score(options: ScoreOptions): Promise<ScoreResult>;
   doctor(): Promise<DoctorResult>;
-  /** Every exact kernel on this engine's device against the golden digests. */
+  /**
+   * Every exact kernel on this engine's device against the golden digests. A device that the probe refuses is reached with
+   * the option `probe: false`.
+   */
   conformance?(onKernel?: (row: KernelConformance) => void): Promise<{ device: string; kernels: KernelConformance[] }>;
   /** The parts a run is made of, for those that drive a Trainer themselves (demonstrations). */
   readonly runtime?: Runtime;

@@ -31,7 +31,8 @@ export interface GpuChoice {
 
 export interface Opened {
   device: Device;
-  numeric: Numeric;
+  /** WASM: the mathematics of policies, and what conformance shows beside a GPU */
+  numeric: Numeric & Device;
   /** of the device, for the memory estimate */
   threads: number;
   /** What is not as it was asked for, and what is used instead: a line for people. */
@@ -74,7 +75,7 @@ export async function openDevice(options: DeviceOptions, reach: Reach): Promise<
   if (backend === "webgpu" || (backend === "auto" && (fast || options.adapter))) {
     if (!reach.openGpu) throw new CohortError("device", "backend webgpu: this host has none", "use backend wasm");
     const device = await reach.openGpu({ adapter: options.adapter, fast });
-    if (!fast) await assertExact(device, options);
+    if (!fast && options.probe !== false) await assertExact(device, options);
     const opened = await withGpu(device, options, reach, why);
     const missing = device.missing?.join(", ");
     return missing ? { ...opened, note: `${device.name} has no ${missing}: fast kernels do without` } : opened;
@@ -114,7 +115,8 @@ async function tryGpu(reach: Reach, options: DeviceOptions): Promise<Device | st
   try {
     const fast = options.precision === "fast";
     const device = await reach.openGpu({ adapter: options.adapter, fast });
-    const { exact, failed } = fast ? { exact: true, failed: [] } : await probe(device, options);
+    const later = fast || options.probe === false;
+    const { exact, failed } = later ? { exact: true, failed: [] } : await probe(device, options);
     if (exact) return device;
     device.close();
     return `${device.name} breaks the exactness rules in ${failed.join(", ")}`;
@@ -127,20 +129,22 @@ async function assertExact(device: Device, options: DeviceOptions): Promise<void
   const found = await probe(device, options);
   if (found.exact) return;
   device.close();
-  throw notExact(device, found.failed);
+  throw notExact(device, found.failed, options);
 }
 
-function notExact({ name }: Device, failed: readonly string[]): CohortError {
+function notExact({ name }: Device, failed: readonly string[], { adapter }: DeviceOptions): CohortError {
+  const named = adapter === undefined ? "" : ` --adapter ${/^[\w.-]+$/.test(adapter) ? adapter : `"${adapter}"`}`;
   return new CohortError(
     "not-exact",
     `backend webgpu: ${name} breaks the exactness rules in ${failed.join(", ")}`,
-    'use backend wasm, or precision "fast"; `cohort conformance --backend webgpu` shows the cases',
+    `use backend wasm, or precision "fast"; \`cohort conformance --backend webgpu${named}\` shows the cases`,
   );
 }
 
 async function withGpu(device: Device, options: DeviceOptions, reach: Reach, why: string, losses = 0): Promise<Opened> {
   const numeric = await CpuDevice.create(1);
-  let probed = options.precision;
+  // Of null nothing is known yet.
+  let probed = options.probe === false && options.precision !== "fast" ? null : (options.precision ?? 12);
   const opened = {
     device,
     numeric,
@@ -151,10 +155,11 @@ async function withGpu(device: Device, options: DeviceOptions, reach: Reach, why
       numeric.close();
     },
     async allow(precision: DeviceOptions["precision"]) {
-      if (precision !== 24 || probed === 24 || probed === "fast") return;
-      const { exact, failed } = await probe(device, { precision });
-      if (!exact) throw notExact(device, failed);
-      probed = precision;
+      const asked = precision === 24 ? 24 : 12;
+      if (probed === "fast" || (probed !== null && asked <= probed)) return;
+      const { exact, failed } = await probe(device, { precision: asked });
+      if (!exact) throw notExact(device, failed, options);
+      probed = asked;
     },
     async reopen() {
       opened.close();

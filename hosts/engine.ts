@@ -245,9 +245,9 @@ export function makeEngine(parts: EngineParts): HostEngine {
       }),
     doctor: () => held.now.doctor(),
     async conformance(onKernel) {
-      const { device } = held.now;
+      const { device, numeric } = held.now;
       const { conformanceReport } = await import("../core/conformance-report.ts");
-      return { device: device.name, kernels: await conformanceReport(device, onKernel) };
+      return { device: device.name, kernels: await conformanceReport(device, onKernel, numeric) };
     },
     async close() {
       await held.now.close();

@@ -1,10 +1,13 @@
 /** Which device an engine gets, and the one line that says what is missing and what is used instead, or how to get it. */
 import { afterEach, describe, expect, test, vi } from "vitest";
+import type { DeviceOptions } from "../core/api.ts";
 import { parseConfig } from "../core/config.ts";
 import type { Device } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import { type KernelName, kernels } from "../core/kernels.ts";
 import { memoryStorage } from "../core/storage.ts";
+import type { Io } from "../hosts/cli/command.ts";
+import { main } from "../hosts/cli/main.ts";
 import { openDevice, type Reach } from "../hosts/device.ts";
 import { builtInTask, makeEngine } from "../hosts/engine.ts";
 import { GpuDevice } from "../hosts/gpu.ts";
@@ -92,6 +95,61 @@ describe("backend webgpu", () => {
       /^backend webgpu: WebGPU, Test breaks the exactness rules in scale — use backend wasm, or precision "fast"/,
     );
     expect(await ask(reachOf(refusing))).toBe("webgpu: Test refuses a device: too old — use backend wasm");
+  });
+
+  test("conformance runs on the adapter that the probe refuses, and tells where it differs; a run on it is refused", async () => {
+    const openGpu = () => pretended(false);
+    const wanted = { backend: "webgpu", adapter: "WebGPU, Test" } as const;
+    expect(await oneLine(openDevice(wanted, reachOf(openGpu)))).toContain(
+      '`cohort conformance --backend webgpu --adapter "WebGPU, Test"` shows the cases',
+    );
+    let [out, err] = ["", ""];
+    const closed: Device[] = [];
+    const io = {
+      out: (text: string) => (out += text),
+      err: (text: string) => (err += text),
+      runtime: "a test",
+      async engine(options: DeviceOptions) {
+        const opened = await openDevice(options, reachOf(openGpu));
+        const close = () => {
+          closed.push(opened.device);
+          return opened.close();
+        };
+        const parts = { ...opened, close, storage: memoryStorage(), clock: () => 0, taskSource: builtInTask };
+        const engine = makeEngine(parts);
+        for (const precision of [12, 24] as const) {
+          const config = parseConfig({ precision, out: "run" });
+          expect(await oneLine(engine.train(config, {}))).toMatch(
+            /^backend webgpu: .* breaks the exactness rules in scale/,
+          );
+        }
+        return engine;
+      },
+    } as unknown as Io;
+    const asked = ["conformance", "--backend", "webgpu", "--adapter", "Test"];
+    expect(await main([...asked, "--details"], io), err).toBe(1);
+    expect(out).toMatch(/^scale .* 2 differ$/m);
+    expect(out).toMatch(/^add .* exact$/m);
+    // The factor is a millionth too large: some last places.
+    const [, index, got, right] =
+      /^differs: scale: n 67\n {2}x: \d+ of 67 elements differ\n {4}\[(\d+)\] (\w{8}), wanted (\w{8})$/m.exec(out)!;
+    expect(Number(index)).toBeLessThan(67);
+    expect(Math.abs(Number(`0x${got}`) - Number(`0x${right}`))).toBeLessThan(32);
+    expect(got).not.toBe(right);
+    expect(closed).toHaveLength(1);
+    out = "";
+    expect(await main([...asked, "--json"], io)).toBe(1);
+    const rows = out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(rows.at(-1)).toMatchObject({ done: true, exact: false, device: "WebGPU, Test" });
+    const scale = rows.find(({ kernel }) => kernel === "scale");
+    expect(scale.differences.map((d: { case: string }) => d.case)).toEqual(scale.failed);
+    const second = scale.differences.find((d: { case: string }) => d.case === "n 67");
+    expect(second).toMatchObject({ buffer: "x", length: 67 });
+    expect(second.first[0]).toEqual({ index: Number(index), got, wanted: right });
+    for (const row of rows.slice(0, -1)) expect("differences" in row).toBe(row.kernel === "scale");
   });
 
   test('precision "fast" without a GPU is refused; features that are missing are named', async () => {
