@@ -6,7 +6,7 @@ import type { StorageKind } from "./browser-messages.ts";
 import type { Reach } from "./device.ts";
 import { indexedDbStorage } from "./storage-indexeddb.ts";
 import { hasOpfs, opfsStorage } from "./storage-opfs.ts";
-import { hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
+import { examineWebGpu, hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
 import { spawnWebThread, threadsRefused } from "./web-threads.ts";
 
 export function browserReach(): Reach {
@@ -16,6 +16,7 @@ export function browserReach(): Reach {
     cores: navigator.hardwareConcurrency ?? 1,
     openGpu: openWebGpu,
     likelyGpu: hasHardwareGpu,
+    examine: examineWebGpu,
   };
 }
 

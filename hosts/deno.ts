@@ -14,7 +14,7 @@ import { openCpu, openDevice, type Reach } from "./device.ts";
 import { type EngineOptions, type HostEngine, makeEngine } from "./engine.ts";
 import { withOwnGpu } from "./own-gpu.ts";
 import { nodeStorage } from "./storage.ts";
-import { hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
+import { examineWebGpu, hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
 import { spawnWebThread } from "./web-threads.ts";
 
 export { CpuDevice } from "./cpu.ts";
@@ -43,6 +43,7 @@ const reach = (): Reach => ({
   cores: navigator.hardwareConcurrency,
   openGpu: openWebGpu,
   likelyGpu: hasHardwareGpu,
+  examine: examineWebGpu,
 });
 
 /** A WASM device on every core (up to 8) or as many threads as asked for: what a Session runs on. */

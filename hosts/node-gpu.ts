@@ -3,10 +3,9 @@
  * long as anything made from it is used, and a process that used it ends with process.exit.
  */
 import { CohortError } from "../core/errors.ts";
-import { type ProbeResult, probe } from "../core/probe.ts";
+import { adaptersOf, examineAll, type FoundAdapter } from "./adapters.ts";
 import type { GpuChoice } from "./device.ts";
-import { adapterName, GpuDevice } from "./gpu.ts";
-import { isSoftwareName } from "./quirks.ts";
+import { GpuDevice } from "./gpu.ts";
 
 let gpu: GPU | null = null;
 
@@ -28,54 +27,11 @@ export async function nodeGpu(): Promise<GPU> {
   }
 }
 
-export interface FoundAdapter {
-  name: string;
-  /** A software adapter: right, but slower than WASM. */
-  software: boolean;
-  adapter: GPUAdapter;
-}
-
 /** The adapters there are, hardware first, each once. Empty where there are none. */
-export async function adapters(): Promise<FoundAdapter[]> {
-  const gpu = await nodeGpu();
-  const found: FoundAdapter[] = [];
-  for (const options of [
-    { powerPreference: "high-performance" },
-    { powerPreference: "low-power" },
-    { forceFallbackAdapter: true },
-  ] as const) {
-    const adapter = await gpu.requestAdapter(options).catch(() => null);
-    if (!adapter) continue;
-    const name = adapterName(adapter);
-    if (found.some((f) => f.name === name)) continue;
-    found.push({ name, software: isSoftware(adapter), adapter });
-  }
-  return found;
-}
+export const adapters = async (): Promise<FoundAdapter[]> => adaptersOf(await nodeGpu());
 
-/** Some hosts do not say that an adapter is a fallback, but its name does. */
-export function isSoftware(adapter: GPUAdapter): boolean {
-  return adapter.info.isFallbackAdapter || isSoftwareName(adapterName(adapter));
-}
-
-/**
- * What `doctor` says of each adapter: its name, and whether it gives the bits of WASM.
- * @param open default: a device of its own, for the time of the probe
- */
-export async function examine(
-  open: (adapter: GPUAdapter) => Promise<GpuDevice> = GpuDevice.create,
-): Promise<({ name: string; software: boolean } & ProbeResult)[]> {
-  const seen: ({ name: string; software: boolean } & ProbeResult)[] = [];
-  for (const { name, software, adapter } of await adapters()) {
-    const device = await open(adapter);
-    try {
-      seen.push({ name, software, ...(await probe(device)) });
-    } finally {
-      device.close();
-    }
-  }
-  return seen;
-}
+/** What `doctor` says of each adapter. @param open default: a device of its own, for the time of the probe */
+export const examine = async (open?: (adapter: GPUAdapter) => Promise<GpuDevice>) => examineAll(await adapters(), open);
 
 /**
  * A device on an adapter of this machine.

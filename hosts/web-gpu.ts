@@ -1,4 +1,5 @@
 /** @file WebGPU where the global `navigator` has it: browsers, their workers, and Deno. */
+import type { DoctorResult } from "../core/api.ts";
 import { CohortError } from "../core/errors.ts";
 import type { GpuChoice } from "./device.ts";
 import { adapterName, GpuDevice } from "./gpu.ts";
@@ -35,4 +36,12 @@ export async function openWebGpu({ adapter: wanted, fast = false }: GpuChoice = 
 export async function hasHardwareGpu(): Promise<boolean> {
   const adapter = await globalThis.navigator?.gpu?.requestAdapter().catch(() => null);
   return !!adapter && !adapter.info.isFallbackAdapter && !isSoftwareName(adapterName(adapter));
+}
+
+/** What `doctor` says of each adapter; the golden digests are loaded then. */
+export async function examineWebGpu(): Promise<DoctorResult["adapters"]> {
+  const { gpu } = globalThis.navigator ?? {};
+  if (!gpu) return [];
+  const { adaptersOf, examineAll } = await import("./adapters.ts");
+  return examineAll(await adaptersOf(gpu));
 }

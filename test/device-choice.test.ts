@@ -6,12 +6,13 @@ import type { Device } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import { type KernelName, kernels } from "../core/kernels.ts";
 import { memoryStorage } from "../core/storage.ts";
+import { adaptersOf, examineAll } from "../hosts/adapters.ts";
 import type { Io } from "../hosts/cli/command.ts";
 import { main } from "../hosts/cli/main.ts";
 import { openDevice, type Reach } from "../hosts/device.ts";
 import { builtInTask, makeEngine } from "../hosts/engine.ts";
 import { GpuDevice } from "../hosts/gpu.ts";
-import { openWebGpu } from "../hosts/web-gpu.ts";
+import { examineWebGpu, openWebGpu } from "../hosts/web-gpu.ts";
 import { cpu } from "./support/devices.ts";
 
 /** WASM under a GPU's name; it scales a little too far where it is not exact. */
@@ -207,6 +208,27 @@ test("attention of precision 24 is probed when it is first asked for", async () 
     reachOf(async () => wrong),
   );
   expect(await oneLine(asked)).toMatch(/breaks the exactness rules in attention_fwd, attention_bwd/);
+});
+
+test("doctor lists each adapter once, hardware first, with what the probe finds", async () => {
+  const adapter = (device: string) => ({ info: { device }, limits: {}, features: new Set() }) as unknown as GPUAdapter;
+  const asked: unknown[] = [];
+  const gpu = {
+    async requestAdapter(options: GPURequestAdapterOptions) {
+      asked.push(options);
+      if (options.forceFallbackAdapter) return adapter("llvmpipe 15");
+      return options.powerPreference === "low-power" ? Promise.reject(new Error("no")) : adapter("Test 3");
+    },
+  } as unknown as GPU;
+  const found = await adaptersOf({ requestAdapter: async () => adapter("Test 3") } as unknown as GPU);
+  expect(found).toHaveLength(1);
+  const open = async ({ info }: GPUAdapter) => (await pretended(info.device === "Test 3")) as GpuDevice;
+  expect(await examineAll(await adaptersOf(gpu), open)).toEqual([
+    { name: "Test 3", software: false, exact: true, failed: [] },
+    { name: "llvmpipe 15", software: true, exact: false, failed: ["scale"] },
+  ]);
+  expect(asked).toHaveLength(3);
+  expect(await examineWebGpu()).toEqual([]);
 });
 
 describe("where navigator has WebGPU", () => {
