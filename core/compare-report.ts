@@ -1,6 +1,6 @@
 /** @file report.html of a comparison: curves of several recipes with their intervals, and a table of outcomes. */
 
-import { type Comparison, CURVES } from "./compare.ts";
+import { type Comparison, CURVES, FEW_SEEDS } from "./compare.ts";
 import { describeConfig, type TrainConfig, taskName } from "./config.ts";
 import type { Interval } from "./demos/lib/verdict.ts";
 import { curvesFigure, escapeHtml as e, formatNumber, legend } from "./plot.ts";
@@ -22,10 +22,14 @@ export function comparisonReport(comparison: Comparison, config: TrainConfig): s
   const { recipes, seeds, curves, outcomes } = comparison;
   const title = `${taskName(config)} · ${recipes.join(", ")}`;
   const derived = describeConfig(config);
+  const banded = seeds.length >= FEW_SEEDS;
   const figures = Object.entries(curves).map(([key, each]) =>
     curvesFigure({
       title: CURVES[key as keyof typeof CURVES],
-      series: recipes.map((name) => ({ name, points: each[name].map((p) => ({ ...p, x: p.step, y: p.mean })) })),
+      series: recipes.map((name) => ({
+        name,
+        points: each[name].map(({ step, mean, low, high }) => ({ x: step, y: mean, ...(banded && { low, high }) })),
+      })),
     }),
   );
   const rows = Object.entries(outcomes).map(([name, each]) => {
@@ -42,8 +46,8 @@ export function comparisonReport(comparison: Comparison, config: TrainConfig): s
 <title>${e(title)}</title><style>${STYLE}${EXTRA}</style></head><body><main>
 <header><h1>${e(title)}</h1><p class="soft">${seeds.length} seeds (${e(seeds.join(", "))}), the same for every recipe; ${config.steps} steps of
 ${derived.trajectoriesPerStep} trajectories, ${derived.optimizerSteps} optimiser steps</p>${legend(recipes)}</header>
-<h2>Learning curves</h2><div class="grid2">${figures.join("")}</div>
-<p class="soft" style="margin-top:10px">Lines: means over seeds. Bands: 95 % intervals (Student's t).</p>
+${comparison.notes.map((note) => `<p>${e(note)}</p>`).join("")}<h2>Learning curves</h2><div class="grid2">${figures.join("")}</div>
+<p class="soft" style="margin-top:10px">Lines: means over seeds. ${banded ? "Bands: 95 % intervals (Student's t)." : "Too few seeds for bands."}</p>
 <h2>Outcomes</h2><div class="scroll"><table><tr><th></th>${recipes.map((r) => `<th>${e(r)}</th>`).join("")}</tr>${rows.join("")}</table></div>
 <p class="soft" style="margin-top:10px">Means over seeds with 95 % intervals; differences from ${e(recipes[0])}, seed by seed.</p>
 <h2>Weights</h2><dl>${digests.join("")}</dl>

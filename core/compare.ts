@@ -5,7 +5,7 @@ import { applySet, parseConfig, type TrainConfig } from "./config.ts";
 import { type Interval, seedInterval } from "./demos/lib/verdict.ts";
 import { CohortError } from "./errors.ts";
 import type { EvalResult } from "./evaluate.ts";
-import type { StepMetrics } from "./log.ts";
+import { NOTHING_TO_LEARN, type StepMetrics } from "./log.ts";
 
 /** One run of a comparison. */
 export interface ComparedRun {
@@ -35,6 +35,8 @@ export interface Comparison {
   outcomes: Record<string, Record<string, Outcome>>;
   /** recipe → digest of each seed's weights */
   digests: Record<string, string[]>;
+  /** what a reader might take for a result and is none */
+  notes: string[];
 }
 
 /** The curves of a comparison, by key of StepMetrics. */
@@ -99,8 +101,14 @@ export function comparisonConfigs(
   });
 }
 
-/** Curves and outcomes of finished runs; recipes and seeds in the order in which they come. */
-export function compareRuns(runs: readonly ComparedRun[]): Comparison {
+/**
+ * Curves and outcomes of finished runs; recipes and seeds in the order in which they come.
+ * @param config of the runs, for the notes
+ */
+export function compareRuns(
+  runs: readonly ComparedRun[],
+  config?: Pick<TrainConfig, "miniBatches" | "epochsPerBatch">,
+): Comparison {
   const recipes = [...new Set(runs.map((r) => r.recipe))];
   const seeds = [...new Set(runs.map((r) => r.seed))];
   const of = (recipe: string) => seeds.map((seed) => runs.find((r) => r.recipe === recipe && r.seed === seed)!);
@@ -115,7 +123,36 @@ export function compareRuns(runs: readonly ComparedRun[]): Comparison {
     curves,
     outcomes: outcomes(recipes, of),
     digests: Object.fromEntries(recipes.map((recipe) => [recipe, of(recipe).map((r) => r.digest)])),
+    notes: notes(recipes, of, config),
   };
+}
+
+/** Fewer seeds than this have no interval worth drawing: Student's t is 12.7 for two of them, 4.3 for three. */
+export const FEW_SEEDS = 4;
+
+function notes(
+  recipes: readonly string[],
+  of: (recipe: string) => ComparedRun[],
+  config?: Pick<TrainConfig, "miniBatches" | "epochsPerBatch">,
+): string[] {
+  const said: string[] = [];
+  const [base] = recipes;
+  const once = config?.miniBatches === 1 && config.epochsPerBatch === 1;
+  const why = once
+    ? ": with one optimiser step a batch every ratio is 1, so that ratio, gate and clip range do nothing; set miniBatches or epochsPerBatch above 1"
+    : "";
+  for (const recipe of recipes) {
+    const runs = of(recipe);
+    if (recipe !== base && runs.every((r, i) => r.digest === of(base)[i].digest))
+      said.push(`${recipe} and ${base} end with the same weights in every seed${why}`);
+    const steps = runs.flatMap((r) => r.metrics);
+    if (steps.length > 0 && steps.every((m) => m.frac_reward_zero_std === 1))
+      said.push(`${recipe} had nothing to learn from: ${NOTHING_TO_LEARN}`);
+  }
+  const { length } = of(base);
+  if (length < FEW_SEEDS)
+    said.push(`${length} seeds: intervals over so few are wide, or narrow by chance; give --seeds 5 or more`);
+  return said;
 }
 
 function curve(runs: readonly ComparedRun[], key: keyof StepMetrics): CurvePoint[] {

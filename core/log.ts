@@ -125,6 +125,10 @@ export const metricKeys = [
 ] as const satisfies readonly (keyof StepMetrics)[];
 
 /** Metrics that differ between two equal runs; everything else is the run's. */
+/** Said where groups of equal rewards are all there is. */
+export const NOTHING_TO_LEARN =
+  "no group had two different rewards; warm-start the model longer, raise the temperature, or give partial rewards";
+
 export const timeKeys: readonly string[] = ["step_time", "tokens_per_second"];
 
 /**

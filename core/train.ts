@@ -12,6 +12,7 @@ import type { DataSource } from "./data/source.ts";
 import type { Device } from "./device.ts";
 import { CohortError } from "./errors.ts";
 import type { EvalResult } from "./evaluate.ts";
+import { NOTHING_TO_LEARN } from "./log.ts";
 import type { State } from "./recipe.ts";
 import { openRun, type Run } from "./run.ts";
 import type { TaskSource } from "./tasks/index.ts";
@@ -27,6 +28,9 @@ export { estimateMemory, evaluate, readsBeyondRollouts, Trainer } from "./train/
 const ON_POLICY =
   "the loss of the first step is 0 by construction: on-policy every ratio is 1 and the advantages of a group sum to 0. " +
   "Its gradient is not 0: that is what learns. Watch the reward, not the loss";
+
+/** So many first steps without two different rewards in any group are told. */
+const ALIKE_STEPS = 3;
 
 /** Whether work failed for its device: what it computed is gone, and the same work on another one has the same bits. */
 export function isDeviceLoss(error: unknown, device: Device): boolean {
@@ -123,6 +127,8 @@ async function loop(
 
   let saved = run.resumed && trainer.step > 0 ? trainer.step : -1;
   let interrupted = hooks.signal?.aborted ?? false;
+  // First steps in which no group taught anything.
+  let alike = trainer.step === 0 ? 0 : Number.NEGATIVE_INFINITY;
   try {
     while (trainer.step < config.steps && !interrupted) {
       await hooks.beforeStep?.(trainer.step + 1);
@@ -132,7 +138,11 @@ async function loop(
       }
       const { metrics, lines } = await trainer.trainStep();
       trainer.policyReference.follow(trainer.step);
-      if (trainer.step === 1 && metrics.loss !== null && Math.abs(metrics.loss) < 1e-6) hooks.onNote?.(ON_POLICY);
+      if (trainer.step === 1 && Math.abs(metrics.loss ?? 1) < 1e-6 && metrics.grad_norm !== 0)
+        hooks.onNote?.(ON_POLICY);
+      alike = metrics.frac_reward_zero_std === 1 ? alike + 1 : Number.NEGATIVE_INFINITY;
+      if (alike === ALIKE_STEPS)
+        hooks.onNote?.(`nothing was learned in the first ${ALIKE_STEPS} steps: ${NOTHING_TO_LEARN}`);
       await run.appendMetrics(metrics);
       await run.appendSamples(lines);
       hooks.onStep?.(metrics);

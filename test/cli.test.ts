@@ -119,13 +119,14 @@ function world(files: Record<string, string> = {}, more: Partial<Io> & { train?:
           loss: { first: 0, last: 0.5 },
           eval: { before: evaluation(2), after: interrupted ? null : evaluation(8) },
           run: run.dir,
+          checkpoint: `${run.dir}/checkpoints/step-${step}`,
           interrupted,
         };
       },
       evaluate: async () => evaluation(4),
       async *sample(options: SampleOptions) {
         it.asked.sample = options;
-        for (let i = 0; i < options.n; i++)
+        for (let i = 0; i < (options.n ?? 1); i++)
           yield { text: ` world ${i}`, ids: [1, 2], logprob: [-0.5], finish: "stop" as const };
       },
       async score(options: ScoreOptions) {
@@ -426,7 +427,7 @@ describe("help and list", () => {
   test("list shows recipes and tasks, or one recipe with its parameters", async () => {
     const io = world();
     expect(await main(["list"], io)).toBe(0);
-    expect(io.output).toMatch(/^2 recipes\ngrpo {2}The grpo paper \(arXiv 1234\.56789\)/);
+    expect(io.output).toMatch(/^2 recipes\ngrpo {2}train {3}The grpo paper \(arXiv 1234\.56789\)/);
     expect(io.output).toContain("countdown");
     io.output = "";
     await main(["list", "grpo"], io);

@@ -27,6 +27,34 @@ const tiny = {
   seed: 5,
 };
 
+describe("notes", () => {
+  const runOf = (recipe: string, seed: number, digest: string, zero: number): ComparedRun => ({
+    recipe,
+    seed,
+    digest,
+    eval: { before: null, after: null },
+    metrics: [stepMetrics({ step: 1, reward: 0.5, frac_reward_zero_std: zero })],
+  });
+  const once = { miniBatches: 1, epochsPerBatch: 1 };
+
+  test("recipes that are the same run, runs that learn nothing, few seeds", () => {
+    const pair = (recipe: string, digest: string, zero: number) =>
+      [1, 2].map((s) => runOf(recipe, s, digest + s, zero));
+    const runs = [...pair("grpo", "a", 0), ...pair("gspo", "a", 0), ...pair("rloo", "b", 1)];
+    const { notes } = compareRuns(runs, once);
+    expect(notes[0]).toMatch(/^gspo and grpo end with the same weights in every seed: with one optimiser step/);
+    expect(notes[1]).toMatch(/^rloo had nothing to learn from/);
+    expect(notes[2]).toMatch(/^2 seeds/);
+    expect(compareRuns(runs, { ...once, miniBatches: 2 }).notes[0]).not.toMatch(/optimiser step/);
+  });
+
+  test("none where seeds are enough and digests differ", () => {
+    const seeds = [1, 2, 3, 4, 5];
+    const runs = ["grpo", "gspo"].flatMap((r) => seeds.map((s) => runOf(r, s, r + s, 0)));
+    expect(compareRuns(runs, once).notes).toEqual([]);
+  });
+});
+
 describe("the configurations", () => {
   const made = comparisonConfigs(tiny, {
     recipes: ["grpo", "gspo"],
@@ -92,11 +120,16 @@ describe("curves and outcomes", () => {
   });
   test("the page has a line and a band for each recipe, loads nothing, and escapes", () => {
     const config = parseConfig({ ...tiny, task: { prompts: "<i>.jsonl", reward: "r.mjs" } }, { base: "/" });
-    const page = comparisonReport({ ...compared, recipes: ["a", "b"] }, config);
+    const page = comparisonReport(compared, config);
     expect(page).not.toMatch(/<script|src=|href=|<i>/);
     const reward = /<figure><figcaption><span>reward<.*?<\/figure>/s.exec(page)![0];
-    expect(reward.match(/<path /g)!.length).toBe(4);
+    // Two seeds: no band, and it says so.
+    expect(reward.match(/<path /g)!.length).toBe(2);
+    expect(page).toContain("Too few seeds for bands");
     expect(page).toContain("3 [-9.71, 15.7]");
+    const more = ["a", "b"].flatMap((r) => [1, 2, 3, 4].map((s) => run(r, s, [0, s, 2 * s])));
+    const banded = comparisonReport(compareRuns(more), config);
+    expect(/<figure><figcaption><span>reward<.*?<\/figure>/s.exec(banded)![0].match(/<path /g)!.length).toBe(4);
   });
 });
 

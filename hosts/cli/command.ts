@@ -13,7 +13,12 @@ export interface RecipeInfo extends ReportRecipe {
   readonly paper?: { readonly title: string; readonly arxiv?: string; readonly source?: string };
   readonly stage?: string | readonly string[];
   readonly option?: boolean;
-  readonly trains?: { readonly refuse?: string; readonly data?: DataKind; readonly teacher?: true };
+  readonly trains?: {
+    readonly refuse?: string;
+    readonly data?: DataKind;
+    readonly teacher?: true;
+    readonly keys?: readonly string[];
+  };
   readonly params?: Readonly<
     Record<
       string,

@@ -2,6 +2,7 @@
 
 import { type ComparedRun, type Comparison, compareRuns, comparisonConfigs } from "../../core/compare.ts";
 import { comparisonReport, intervalText } from "../../core/compare-report.ts";
+import { isDataTask } from "../../core/config.ts";
 import { demoConfig } from "../../core/demo.ts";
 import { CohortError } from "../../core/errors.ts";
 import { jsonLine, type StepMetrics } from "../../core/log.ts";
@@ -70,13 +71,28 @@ async function run(args: Arguments, io: Io): Promise<number> {
       where: file ?? "config",
     },
   );
+  await refuseUnfit(planned, io);
   const runs = await trainAll(planned, args.values.json === true, io);
-  const comparison = compareRuns(runs);
+  const comparison = compareRuns(runs, planned[0].config);
   const path = `${out}/report.html`;
   await io.storage.write(path, comparisonReport(comparison, planned[0].config));
   if (args.values.json === true) io.out(jsonLine({ done: true, ...comparison, report: path }));
-  else io.out(`${text(comparison)}\n\nreport ${path}\n`);
+  else io.out(`${[text(comparison), ...comparison.notes].join("\n\n")}\n\nreport ${path}\n`);
   return 0;
+}
+
+/** What would stop in the middle is refused before the first run. */
+async function refuseUnfit(planned: ReturnType<typeof comparisonConfigs>, io: Io): Promise<void> {
+  for (const { recipe, config } of planned) {
+    const { trains } = await io.recipe(recipe);
+    const data = isDataTask(config.task);
+    if (!data && trains?.refuse) {
+      const remedy = trains.data ? 'give all of them a data set: "task": {"data": FILE.jsonl}' : "leave it out";
+      throw new CohortError("bad-config", `compare: recipe ${recipe}: ${trains.refuse}`, remedy);
+    }
+    if (data && !trains?.data)
+      throw new CohortError("bad-config", `compare: recipe ${recipe} does not train from data sets`, "leave it out");
+  }
 }
 
 async function trainAll(planned: ReturnType<typeof comparisonConfigs>, json: boolean, io: Io): Promise<ComparedRun[]> {

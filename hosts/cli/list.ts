@@ -11,7 +11,9 @@ export const list: Command = {
   summary: "the recipes and built-in tasks, or one recipe with its parameters",
   help: `usage: cohort list [ID…] [--json]
 
-Without ID, one line a recipe under the first of its stages, and the built-in tasks. With ID, its paper, what it changes,
+Without ID, one line a recipe under the first of its stages, and the built-in tasks; before its paper stands what it does in
+\`cohort train\`: train (from rollouts), data (from data sets), option (of a system), keys (of the configuration do it), or
+replay (of recorded batches only). With ID, its paper, what it changes,
 formula, slots and parameters.
   --json  one line of JSON a recipe
 `,
@@ -78,11 +80,18 @@ function overview(recipes: readonly RecipeInfo[], width: number): string {
   for (const stage of [undefined, ...(Object.keys(stages) as Stage[])]) {
     const of = recipes.filter((r) => firstStage(r) === stage);
     if (of.length > 0 && stage) lines.push("", `${stage}: ${stages[stage]}`);
-    for (const recipe of of) lines.push(line(recipe.id, paperOf(recipe)));
+    for (const recipe of of) lines.push(line(recipe.id, `${standingOf(recipe).padEnd(6)}  ${paperOf(recipe)}`));
   }
   lines.push("", `${taskNames.length} built-in tasks`);
   for (const name of taskNames) lines.push(line(name, loadTask(name).describe));
   return lines.join("\n");
+}
+
+/** What `cohort train` does with it, in a word. */
+function standingOf({ option, trains }: RecipeInfo): string {
+  if (trains?.keys) return "keys";
+  if (trains?.refuse) return trains.data ? "data" : "replay";
+  return option ? "option" : "train";
 }
 
 type ParamInfo = NonNullable<RecipeInfo["params"]>[string];
@@ -107,7 +116,10 @@ function details(recipe: RecipeInfo, width: number): string {
   }
   if (recipe.trains?.teacher) parts.push('  learns from a teacher: "reference" names its directory');
   if (recipe.trains?.data) parts.push(`  trains from data sets of ${dataKinds[recipe.trains.data]}`);
-  if (recipe.trains?.refuse) parts.push(wrap(`does not train from rollouts: ${recipe.trains.refuse}`, width, "  "));
+  const { refuse, keys } = recipe.trains ?? {};
+  if (keys) parts.push(wrap(`in training these keys of the configuration do it: ${keys.join(", ")}`, width, "  "));
+  if (!refuse) parts.push(recipe.option ? "  an option of any system" : "  trains from rollouts");
+  else if (!keys) parts.push(wrap(`does not train from rollouts: ${refuse}`, width, "  "));
   const params = Object.entries(recipe.params ?? {});
   if (params.length > 0) {
     const rows = params.map(([name, p]) => [`  ${name}`, JSON.stringify(p.default) ?? "", rangeOf(p)]);
