@@ -146,7 +146,7 @@ function notes(
     if (recipe !== base && runs.every((r, i) => r.digest === of(base)[i].digest))
       said.push(`${recipe} and ${base} end with the same weights in every seed${why}`);
     const steps = runs.flatMap((r) => r.metrics);
-    if (steps.length > 0 && steps.every((m) => m.frac_reward_zero_std === 1))
+    if (steps.length > 0 && steps.every((m) => m.frac_reward_zero_std === 1 && m.grad_norm === 0))
       said.push(`${recipe} had nothing to learn from: ${NOTHING_TO_LEARN}`);
   }
   const { length } = of(base);

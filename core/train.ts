@@ -140,7 +140,9 @@ async function loop(
       trainer.policyReference.follow(trainer.step);
       if (trainer.step === 1 && Math.abs(metrics.loss ?? 1) < 1e-6 && metrics.grad_norm !== 0)
         hooks.onNote?.(ON_POLICY);
-      alike = metrics.frac_reward_zero_std === 1 ? alike + 1 : Number.NEGATIVE_INFINITY;
+      // Baselines beyond the group learn from equal rewards too: the gradient decides.
+      const idle = metrics.frac_reward_zero_std === 1 && metrics.grad_norm === 0;
+      alike = idle ? alike + 1 : Number.NEGATIVE_INFINITY;
       if (alike === ALIKE_STEPS)
         hooks.onNote?.(`nothing was learned in the first ${ALIKE_STEPS} steps: ${NOTHING_TO_LEARN}`);
       await run.appendMetrics(metrics);

@@ -33,7 +33,7 @@ describe("notes", () => {
     seed,
     digest,
     eval: { before: null, after: null },
-    metrics: [stepMetrics({ step: 1, reward: 0.5, frac_reward_zero_std: zero })],
+    metrics: [stepMetrics({ step: 1, reward: 0.5, frac_reward_zero_std: zero, grad_norm: 1 - zero })],
   });
   const once = { miniBatches: 1, epochsPerBatch: 1 };
 
