@@ -46,7 +46,10 @@ export interface TrainResult {
   loss: { first: number | null; last: number | null };
   /** null where evaluation is off, or the run was interrupted before it */
   eval: { before: EvalResult | null; after: EvalResult | null };
+  /** run folder */
   run: string;
+  /** folder of the model as it is at the end: to be sampled, evaluated, trained on */
+  checkpoint: string;
   interrupted: boolean;
 }
 
@@ -65,17 +68,23 @@ export interface DeviceOptions {
 }
 
 export interface SampleOptions extends DeviceOptions {
-  /** model directory */
+  /** model directory, or a run folder: its newest checkpoint */
   model: string;
   prompt: string;
-  n: number;
-  maxTokens: number;
-  /** 0: greedy */
-  temperature: number;
+  /** completions; default 1 */
+  n?: number;
+  /** longest completion, in tokens; default 128 */
+  maxTokens?: number;
+  /** 0: greedy; default 1 */
+  temperature?: number;
+  /** sample among the k likeliest tokens; default 0: off */
   topK?: number;
+  /** sample among the likeliest tokens of this mass; default 1: off */
   topP?: number;
+  /** least probability relative to the likeliest token; default 0: off */
   minP?: number;
-  seed: number;
+  /** default 0 */
+  seed?: number;
 }
 
 export interface SampleResult {
@@ -89,11 +98,12 @@ export interface SampleResult {
 }
 
 export interface ScoreOptions extends DeviceOptions {
+  /** model directory, or a run folder: its newest checkpoint */
   model: string;
   /** ids, or a text for the model's tokenizer */
   ids: number[] | string;
-  /** also the L2 norm of each parameter's gradient of the mean negative log-likelihood */
-  grad: boolean;
+  /** also the L2 norm of each parameter's gradient of the mean negative log-likelihood; default false */
+  grad?: boolean;
 }
 
 export interface ScoreResult {
@@ -113,14 +123,15 @@ export interface DoctorResult {
 }
 
 export interface Engine {
-  train(config: TrainConfig, hooks: TrainHooks): Promise<TrainResult>;
+  /** @param config from `parseConfig` */
+  train(config: TrainConfig, hooks?: TrainHooks): Promise<TrainResult>;
   /**
-   * @param options.checkpoint model directory to evaluate instead of the configuration's model
+   * @param options.checkpoint model directory or run folder to evaluate instead of the configuration's model
    * @param options.reference model directory of the reference policy, for recipes on data sets that read one
    */
   evaluate(
     config: TrainConfig,
-    options: { checkpoint?: string; reference?: string; onNote?(text: string): void },
+    options?: { checkpoint?: string; reference?: string; onNote?(text: string): void },
   ): Promise<EvalResult>;
   sample(options: SampleOptions): AsyncIterable<SampleResult>;
   score(options: ScoreOptions): Promise<ScoreResult>;
@@ -132,5 +143,6 @@ export interface Engine {
   conformance?(onKernel?: (row: KernelConformance) => void): Promise<{ device: string; kernels: KernelConformance[] }>;
   /** The parts a run is made of, for those that drive a Trainer themselves (demonstrations). */
   readonly runtime?: Runtime;
+  /** Every later call fails with "the engine is closed", and so does what is under way. */
   close(): Promise<void>;
 }

@@ -193,7 +193,7 @@ export async function openRun(storage: Storage, config: TrainConfig): Promise<Ru
     throw new CohortError(
       "bad-input",
       `run folder ${dir}: not empty (${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""})`,
-      "give another --out, or --resume to continue the run in it",
+      "give another --out, or --resume to continue the run in it (in a configuration: out, or resume: true)",
     );
   }
   let resumed: Checkpoint | null = null;
@@ -209,7 +209,12 @@ export async function openRun(storage: Storage, config: TrainConfig): Promise<Ru
     await storage.write(`${dir}/config.json`, `${JSON.stringify({ ...config, out: null, resume: false }, null, 2)}\n`);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split(" — ")[0] : String(cause);
-    throw new CohortError("io", `run folder ${dir}: cannot be written: ${reason}`, "give another --out", { cause });
+    throw new CohortError(
+      "io",
+      `run folder ${dir}: cannot be written: ${reason}`,
+      "give another --out (in a configuration: out)",
+      { cause },
+    );
   }
   return new Run(storage, dir, { ...config, out: dir }, resumed);
 }
@@ -218,9 +223,14 @@ async function listOrRefuse(storage: Storage, dir: string): Promise<string[]> {
   try {
     return await storage.list(dir);
   } catch (cause) {
-    throw new CohortError("bad-input", `run folder ${dir}: not a folder that can be read`, "give another --out", {
-      cause,
-    });
+    throw new CohortError(
+      "bad-input",
+      `run folder ${dir}: not a folder that can be read`,
+      "give another --out (in a configuration: out)",
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -258,7 +268,7 @@ function refuseOtherConfig(dir: string, before: Record<string, unknown>, config:
     throw new CohortError(
       "bad-config",
       `run folder ${dir}: cannot continue under another configuration: ${differ.join("; ")}`,
-      "set these back, or start a new run with another --out",
+      "set these back, or start a new run with another --out (in a configuration: out)",
     );
   }
 }

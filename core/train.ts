@@ -126,6 +126,7 @@ async function loop(
   }
 
   let saved = run.resumed && trainer.step > 0 ? trainer.step : -1;
+  let kept = run.resumed?.dir ?? "";
   let interrupted = hooks.signal?.aborted ?? false;
   // First steps in which no group taught anything.
   let alike = trainer.step === 0 ? 0 : Number.NEGATIVE_INFINITY;
@@ -152,7 +153,7 @@ async function loop(
       const last = trainer.step === config.steps;
       if (!last && config.evalEvery > 0 && trainer.step % config.evalEvery === 0) await evaluateAt(trainer.step);
       if (!last && config.checkpointEvery > 0 && trainer.step % config.checkpointEvery === 0) {
-        await checkpoint();
+        kept = (await checkpoint()).dir;
         saved = trainer.step;
       }
     }
@@ -166,7 +167,7 @@ async function loop(
     }
     throw error;
   }
-  if (saved !== trainer.step) await checkpoint();
+  if (saved !== trainer.step) kept = (await checkpoint()).dir;
   if (!interrupted) evaluations.after = await evaluateAt("after");
   const lines = await run.metrics();
   const firstLast = (key: "reward" | "loss") => ({ first: lines[0]?.[key] ?? null, last: lines.at(-1)?.[key] ?? null });
@@ -178,6 +179,7 @@ async function loop(
     loss: firstLast("loss"),
     eval: evaluations,
     run: run.dir,
+    checkpoint: kept,
     interrupted,
   };
 }

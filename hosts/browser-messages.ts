@@ -13,8 +13,9 @@ import type { TrainConfig } from "../core/config.ts";
 import type { KernelConformance } from "../core/conformance-report.ts";
 import type { EvalResult } from "../core/evaluate.ts";
 import type { StepMetrics } from "../core/log.ts";
-import type { Row, Sample } from "../core/rewards/index.ts";
-import type { AppData, AppTask } from "./engine.ts";
+import type { Sample } from "../core/rewards/index.ts";
+import type { CheckedTask } from "./asked.ts";
+import type { AppData } from "./engine.ts";
 import type { StorageOffers } from "./storage-port.ts";
 
 /** Where files are kept; auto: OPFS, else IndexedDB, else memory. */
@@ -28,8 +29,7 @@ export interface WorkerOptions extends DeviceOptions {
 }
 
 /** An app's task without its functions: those stay on the page. */
-export interface SentTask extends Omit<AppTask, "rewards"> {
-  prompts: readonly Row[];
+export interface SentTask extends Omit<CheckedTask, "rewards"> {
   rewardNames: readonly string[];
 }
 

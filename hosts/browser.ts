@@ -12,16 +12,11 @@ import type { TrainConfig } from "../core/config.ts";
 import type { KernelConformance } from "../core/conformance-report.ts";
 import { CohortError } from "../core/errors.ts";
 import type { Storage } from "../core/host.ts";
+import { type CheckedTask, checkedTask } from "./asked.ts";
 import type { PageOffers, SentTask, StorageKind, WorkerOffers } from "./browser-messages.ts";
 import type { CpuDevice } from "./cpu.ts";
-import {
-  type AppData,
-  type AppTask,
-  type EngineOptions,
-  type HostEngine,
-  type RunHooks,
-  rewardsByName,
-} from "./engine.ts";
+import { type AppData, type EngineOptions, type HostEngine, type RunHooks, rewardsByName } from "./engine.ts";
+import { closedError } from "./held-device.ts";
 import { loggerList, withLoggers } from "./log/logger.ts";
 import { join } from "./port.ts";
 import { startRun } from "./running.ts";
@@ -129,20 +124,22 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
       runs.delete(run);
     }
   }
-  const rewardsOf = (task: AppTask | AppData | undefined) =>
+  const rewardsOf = (task: CheckedTask | AppData | undefined) =>
     task && "rewards" in task ? rewardsByName(task.rewards) : {};
-  const sent = (task: AppTask | AppData | undefined): SentTask | AppData | null => {
+  const sent = (task: CheckedTask | AppData | undefined): SentTask | AppData | null => {
     if (!task || "examples" in task) return task ?? null;
     const { rewards, ...rest } = task;
     return { ...rest, rewardNames: Object.keys(rewardsByName(rewards)) };
   };
 
-  const train = (config: TrainConfig, { task, logger, ...given }: RunHooks) =>
-    withLoggers([...loggerList(ours), ...loggerList(logger)], given, (hooks) =>
-      during({ ...hooks, rewards: rewardsOf(task) }, (run) =>
+  const train = (config: TrainConfig, { task: given, logger, ...rest }: RunHooks = {}) =>
+    withLoggers([...loggerList(ours), ...loggerList(logger)], rest, async (hooks) => {
+      const task = given && checkedTask(given);
+      return during({ ...hooks, rewards: rewardsOf(task) }, (run) =>
         port.call("train", run, config, sent(task), hooks.beforeStep !== undefined),
-      ),
-    );
+      );
+    });
+  let closed = false;
 
   return {
     device: opened.device,
@@ -151,8 +148,10 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     storage: typeof asked === "string" ? storageOver(port) : asked,
     train,
     start: (config, hooks = {}) => startRun(train, config, hooks),
-    evaluate: (config, { onNote, task, ...at }) =>
-      during({ onNote, rewards: rewardsOf(task) }, (run) => port.call("evaluate", run, config, at, sent(task))),
+    async evaluate(config, { onNote, task: given, ...at } = {}) {
+      const task = given && checkedTask(given);
+      return during({ onNote, rewards: rewardsOf(task) }, (run) => port.call("evaluate", run, config, at, sent(task)));
+    },
     async *sample(asked: SampleOptions) {
       yield* await port.call("sample", asked);
     },
@@ -160,9 +159,11 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     doctor: () => port.call("doctor"),
     conformance: (onKernel) => during({ rewards: {}, onKernel }, (run) => port.call("conformance", run)),
     async close() {
+      if (closed) return;
+      closed = true;
       await port.call("close");
       worker.terminate();
-      port.fail(new CohortError("device", "the engine was closed", "create another one"));
+      port.fail(closedError());
     },
     importFiles: (dir, files) =>
       port.call(

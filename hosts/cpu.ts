@@ -299,6 +299,8 @@ export class CpuDevice implements Device, Numeric {
   }
 
   run(name: KernelName, ...args: (DeviceBuffer | number)[]): void {
+    // Its threads are gone: waiting for them would never end.
+    if (this.#closed) throw new CohortError("bad-input", `run ${name}: the device is closed`, "open another one");
     checkArguments(name, args);
     if (name === "matmul") this.#usePacked(args);
     if (name === "attention_fwd" || name === "attention_bwd") {
@@ -411,8 +413,8 @@ export class CpuDevice implements Device, Numeric {
 
   close(): void {
     if (this.#closed) return;
-    this.#closed = true;
     this.#flush();
+    this.#closed = true;
     if (this.threads > 1) {
       const words = new Int32Array(this.#memory.buffer);
       Atomics.store(words, (this.#control >> 2) + STOP, 1);

@@ -32,6 +32,7 @@ import { Session } from "../core/session.ts";
 import { loadTask, type TaskSource } from "../core/tasks/index.ts";
 import { tellOnce } from "../core/train/once.ts";
 import { evaluate, evaluateData, openModel, type Runtime, train } from "../core/train.ts";
+import { type CheckedTask, checkConfig, checkedSample, checkedScore, checkedTask } from "./asked.ts";
 import { openDataSet } from "./data-set.ts";
 import type { Opened } from "./device.ts";
 import { HeldDevice } from "./held-device.ts";
@@ -43,9 +44,10 @@ import { startRun, type TrainingRun } from "./running.ts";
 export interface AppTask {
   /** in metrics and folder names; default: "app" */
   name?: string;
-  prompts: readonly Row[];
+  /** rows with `prompt` and any other columns; a text stands for a row of it alone */
+  prompts: readonly (Row | string)[];
   /** default: an eighth of the prompts is kept apart */
-  heldout?: readonly Row[];
+  heldout?: readonly (Row | string)[];
   /** one function (named "reward"), or several by name */
   rewards: RewardFunction | Readonly<Record<string, RewardFunction>>;
   /** of each reward by name; 1 where not named */
@@ -88,12 +90,13 @@ export interface EngineOptions extends DeviceOptions {
 /** An engine that also takes a task from the app, and whose files can be reached. */
 export interface HostEngine extends Engine {
   readonly storage: Storage;
-  train(config: TrainConfig, hooks: RunHooks): Promise<TrainResult>;
+  /** @param config from `parseConfig` */
+  train(config: TrainConfig, hooks?: RunHooks): Promise<TrainResult>;
   /** The same run, in hand at once: to observe step by step, to pause, to stop. */
   start(config: TrainConfig, hooks?: RunHooks): TrainingRun;
   evaluate(
     config: TrainConfig,
-    options: { checkpoint?: string; reference?: string; onNote?(text: string): void; task?: AppTask | AppData },
+    options?: { checkpoint?: string; reference?: string; onNote?(text: string): void; task?: AppTask | AppData },
   ): Promise<EvalResult>;
 }
 
@@ -111,7 +114,7 @@ export function rewardsByName(rewards: AppTask["rewards"]): Record<string, Rewar
 }
 
 /** @throws CohortError where there is no prompt, or a weight names no reward */
-export function appTask(given: AppTask, note: (text: string) => void = () => {}): TaskSource {
+export function appTask(given: CheckedTask, note: (text: string) => void = () => {}): TaskSource {
   const { name = "app", prompts, weights = {}, passAt = 1 } = given;
   const functions = rewardsByName(given.rewards);
   if (prompts.length === 0) throw new CohortError("bad-input", `task ${name}: prompts is empty`, "give at least one");
@@ -179,16 +182,28 @@ export function makeEngine(parts: EngineParts): HostEngine {
   const held = new HeldDevice(parts);
   const runtimeOn = ({ device, numeric, threads }: Opened): Runtime => ({ device, numeric, storage, clock, threads });
   const source = async (config: TrainConfig, task: AppTask | AppData | undefined, note?: (text: string) => void) => {
-    if (task) return "examples" in task ? appData(task, note) : appTask(task, note);
+    if (task) {
+      const checked = checkedTask(task);
+      return "examples" in checked ? appData(checked, note) : appTask(checked, note);
+    }
     if (isDataTask(config.task)) return openDataSet(config.task, taskName(config), storage, note);
     return parts.taskSource(config, note);
   };
   const trainRun = async (asked: TrainConfig, { task, ...hooks }: Omit<RunHooks, "logger">) => {
     const began = clock();
+    checkConfig(asked, "train");
+    // An engine that is closed says so before any file is read.
+    void held.now;
     if (parts.note) hooks.onNote?.(parts.note);
     let config = withAppTask(asked, task);
     const from = await source(asked, task, hooks.onNote);
-    const told = tellOnce(hooks);
+    const told = tellOnce({
+      ...hooks,
+      async beforeStep(step) {
+        await hooks.beforeStep?.(step);
+        void held.now;
+      },
+    });
     const result = await held.use(
       async (on) => {
         await on.allow?.(config.precision);
@@ -204,7 +219,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
     );
     return { ...result, seconds: (clock() - began) / 1000 };
   };
-  const loggedRun = (config: TrainConfig, { logger, ...hooks }: RunHooks) =>
+  const loggedRun = (config: TrainConfig, { logger, ...hooks }: RunHooks = {}) =>
     withLoggers([...loggerList(parts.logger), ...loggerList(logger)], hooks, (told) => trainRun(config, told));
   return {
     storage,
@@ -213,8 +228,11 @@ export function makeEngine(parts: EngineParts): HostEngine {
     },
     train: loggedRun,
     start: (config, hooks = {}) => startRun(loggedRun, config, hooks),
-    async evaluate(config, { checkpoint, reference, onNote, task: given }) {
+    async evaluate(config, { checkpoint: model, reference, onNote, task: given } = {}) {
+      checkConfig(config, "evaluate");
+      void held.now;
       const task = await source(config, given, onNote);
+      const checkpoint = model && (await modelFolder(storage, model));
       const at: TrainConfig = checkpoint ? { ...config, model: checkpoint } : config;
       return held.use(async (on) => {
         await on.allow?.(config.precision);
@@ -232,35 +250,48 @@ export function makeEngine(parts: EngineParts): HostEngine {
         }
       });
     },
-    async *sample(asked: SampleOptions): AsyncIterable<SampleResult> {
+    async *sample(options: SampleOptions): AsyncIterable<SampleResult> {
+      const asked = checkedSample(options);
       yield* await held.use(async (on) => {
         await on.allow?.(asked.precision);
-        return sampleWith(runtimeOn(on), asked);
+        return sampleWith(runtimeOn(on), { ...asked, model: await modelFolder(storage, asked.model) });
       });
     },
-    score: (asked: ScoreOptions) =>
-      held.use(async (on) => {
+    async score(options: ScoreOptions) {
+      const asked = checkedScore(options);
+      return held.use(async (on) => {
         await on.allow?.(asked.precision);
-        return scoreWith(runtimeOn(on), asked);
-      }),
-    doctor: () => held.now.doctor(),
+        return scoreWith(runtimeOn(on), { ...asked, model: await modelFolder(storage, asked.model) });
+      });
+    },
+    doctor: async () => held.now.doctor(),
     async conformance(onKernel) {
       const { device, numeric } = held.now;
       const { conformanceReport } = await import("../core/conformance-report.ts");
       return { device: device.name, kernels: await conformanceReport(device, onKernel, numeric) };
     },
-    async close() {
-      await held.now.close();
-    },
+    close: () => held.close(),
   };
 }
 
-async function sampleWith({ device, numeric, storage }: Runtime, asked: SampleOptions): Promise<SampleResult[]> {
+/** The newest checkpoint of a run folder; any other folder is a model's own. */
+async function modelFolder(storage: Storage, dir: string): Promise<string> {
+  const path = dir.replace(/(?<=.)\/+$/, "");
+  if (!(await storage.exists(`${path}/metrics.jsonl`)) && !(await storage.exists(`${path}/checkpoints`))) return dir;
+  const newest = (await listCheckpoints(storage, path)).at(-1);
+  if (newest) return newest.dir;
+  throw new CohortError("bad-model", `${dir}: a run folder without a checkpoint`, "let the run finish a step first");
+}
+
+async function sampleWith(
+  { device, numeric, storage }: Runtime,
+  asked: ReturnType<typeof checkedSample>,
+): Promise<SampleResult[]> {
   const loaded = await loadModel(device, numeric, storage, asked.model, { precision: precisionOf(asked.precision) });
   const { model, tokenizer, stopIds } = loaded;
   try {
     const prompt = tokenizer.encode(asked.prompt);
-    const options = { ...asked, topK: asked.topK ?? 0, topP: asked.topP ?? 1, minP: asked.minP ?? 0, stopIds };
+    const options = { ...asked, stopIds };
     const random = { seed: asked.seed, stream: streams.sample, step: 0 };
     const drawn = await generate(model, [prompt], asked.n, options, random);
     return drawn.map(({ ids, logp, finish }) => {

@@ -26,6 +26,7 @@ test("the share of tests passed, or all of them; fenced or bare", async () => {
 test("what a test needs: a list of expressions or calls", async () => {
   await expect(score("1", {}, [])).rejects.toThrow(/codeTests: column "tests" is \[\] — give a list/);
   await expect(score("1", {}, [{ call: "f()" }])).rejects.toThrow(/give a list/);
+  await expect(score("1", { tests: "checks" })).rejects.toThrow(/no column "checks" .*codeTests\(\{ tests: "…" \}\)/);
 });
 
 describe("hostile programs get 0, and the next one its due", () => {

@@ -123,7 +123,7 @@ test("a folder that cannot be written is named with the remedy", async () => {
   };
   const failure = await openRun(storage, config()).catch((e) => e);
   expect(failure.message).toBe(
-    "run folder r: cannot be written: write r/config.json: permission denied — give another --out",
+    "run folder r: cannot be written: write r/config.json: permission denied — give another --out (in a configuration: out)",
   );
 });
 

@@ -73,7 +73,7 @@ export function sameJson(a: unknown, b: unknown): boolean {
 }
 
 function testsOf(sample: Sample, name: string): readonly CodeTest[] {
-  const value = column(sample, name, "codeTests");
+  const value = column(sample, name, "codeTests", "tests");
   const right = (test: unknown): test is CodeTest =>
     typeof test === "string" ||
     (typeof test === "object" && test !== null && "call" in test && typeof test.call === "string" && "equals" in test);

@@ -49,7 +49,7 @@ export function jsonFormat(options: JsonOptions = {}): RewardFunction {
   return (sample) => {
     let validator = fixed;
     if (typeof schema === "string") {
-      const own = column(sample, schema, "jsonFormat");
+      const own = column(sample, schema, "jsonFormat", "schema");
       const key = JSON.stringify(own);
       validator = validators.get(key) ?? validatorOf(own);
       if (validators.size < 1000) validators.set(key, validator);

@@ -7,13 +7,16 @@ export const MAX_CHARACTERS = 100_000;
 
 export const tooLong = ({ completion }: Sample): boolean => completion.length > MAX_CHARACTERS;
 
-/** @throws CohortError("bad-reward") where the prompt file has no such column */
-export function column(sample: Sample, name: string, reward: string): unknown {
+/**
+ * @param option the reward's option that names the column
+ * @throws CohortError("bad-reward") where the prompt file has no such column
+ */
+export function column(sample: Sample, name: string, reward: string, option = "answer"): unknown {
   if (Object.hasOwn(sample.row, name)) return sample.row[name];
   throw new CohortError(
     "bad-reward",
     `${reward}: the row has no column "${name}" (it has ${Object.keys(sample.row).join(", ")})`,
-    `add it to the prompt file, or name another one: ${reward}({ answer: "…" })`,
+    `add it to the prompt file, or name another one: ${reward}({ ${option}: "…" })`,
   );
 }
 

@@ -58,6 +58,9 @@ for (const [browser, program] of [
       ]);
       expect(value.events.slice(-2)).toEqual(["interrupted: true, early", "checkpoint"]);
       expect(value.error).toMatch(/^CohortError: .*no judge today/);
+      expect(value.refused[0]).toMatch(/^CohortError: task app: no rewards — did you mean rewards\?/);
+      expect(value.refused[1]).toMatch(/^CohortError: engine\.train: the configuration lacks .*parseConfig/);
+      for (const late of value.refused.slice(2)) expect(late).toMatch(/^CohortError: the engine is closed — /);
     });
 
     test("an app's own storage and logger in the worker's run, its own GPUDevice on the page", async () => {

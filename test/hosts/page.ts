@@ -1,7 +1,7 @@
 /** @file What a test does inside a page, over the built package as an app would load it. Bundled by test/support/pages.ts. */
 import type { Storage } from "../../core/host.ts";
 import { memoryStorage } from "../../core/storage.ts";
-import type { BrowserOptions } from "../../hosts/browser.ts";
+import type { AppTask, BrowserOptions, TrainConfig } from "../../hosts/browser.ts";
 import { type Asked, makeRun, type RunRecord } from "./run.ts";
 import { storageTranscript } from "./storage-script.ts";
 
@@ -172,7 +172,7 @@ async function twoEngines(): Promise<string[]> {
 }
 
 /** Events of a run that is stopped from the page, and a reward that throws. */
-async function hooks(): Promise<{ events: string[]; error: string }> {
+async function hooks(): Promise<{ events: string[]; error: string; refused: string[] }> {
   const engine = await createEngine({ storage: "memory", threads: 1 });
   const events: string[] = [];
   const stop = new AbortController();
@@ -206,7 +206,14 @@ async function hooks(): Promise<{ events: string[]; error: string }> {
       throw new Error("no judge today");
     };
     const failing = engine.train(parseConfig({ ...config, out: "failing" }), { task: { prompts, rewards: broken } });
-    return { events, error: await failing.then(String, (e: Error) => `${e.name}: ${e.message}`) };
+    const said = (work: Promise<unknown>) => work.then(String, (e: Error) => `${e.name}: ${e.message}`);
+    const error = await said(failing);
+    const misspelt = { prompts, reward: () => 1 } as unknown as AppTask;
+    const refused = [await said(engine.train(parseConfig(config), { task: misspelt }))];
+    refused.push(await said(engine.train({ steps: 1 } as TrainConfig)));
+    await engine.close();
+    refused.push(await said(engine.train(parseConfig(config))), await said(engine.doctor()));
+    return { events, error, refused };
   } finally {
     await engine.close();
   }

@@ -1,0 +1,146 @@
+/** @file What an app asks of an engine, checked before any work: defaults filled in, the rest refused with its remedy. */
+import type { SampleOptions, ScoreOptions } from "../core/api.ts";
+import { configKeys, type TrainConfig } from "../core/config.ts";
+import { CohortError } from "../core/errors.ts";
+import type { Row } from "../core/rewards/index.ts";
+import type { AppData, AppTask } from "./engine.ts";
+
+/** A task whose prompts are rows. */
+export type CheckedTask = Omit<AppTask, "prompts" | "heldout"> & { prompts: readonly Row[]; heldout?: readonly Row[] };
+
+const isRecord = (x: unknown): x is Record<string, unknown> => typeof x === "object" && x !== null && !Array.isArray(x);
+
+function shown(value: unknown): string {
+  if (typeof value === "function") return "a function";
+  if (typeof value === "number" || typeof value === "bigint") return String(value);
+  return JSON.stringify(value)?.slice(0, 60) ?? "not given";
+}
+
+interface Limits {
+  least: number;
+  most?: number;
+  whole?: boolean;
+}
+
+function number(where: string, name: string, value: unknown, { least, most = Infinity, whole = false }: Limits): void {
+  if (typeof value === "number" && value >= least && value <= most && Number.isFinite(value)) {
+    if (!whole || Number.isInteger(value)) return;
+  }
+  const range = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`;
+  throw new CohortError(
+    "bad-input",
+    `${where}: ${name} is ${shown(value)}`,
+    `give a ${whole ? "whole " : ""}number ${range}`,
+  );
+}
+
+function modelOf(where: string, asked: { model: unknown }): void {
+  if (!isRecord(asked))
+    throw new CohortError("bad-input", `${where}: got ${shown(asked)}`, "give an object of options");
+  if (typeof asked.model === "string" && asked.model !== "") return;
+  const remedy = "give the folder of a model, or that of a run; the makings of a new model are for train alone";
+  throw new CohortError("bad-input", `${where}: model is ${shown(asked.model)}`, remedy);
+}
+
+/** @throws CohortError("bad-input") naming the option, its value and what may stand there */
+export function checkedSample(asked: SampleOptions) {
+  const where = "engine.sample";
+  modelOf(where, asked);
+  const { n = 1, maxTokens = 128, temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, ...rest } = asked;
+  if (typeof asked.prompt !== "string") {
+    throw new CohortError("bad-input", `${where}: prompt is ${shown(asked.prompt)}`, "give a text");
+  }
+  number(where, "n", n, { least: 1, most: 65536, whole: true });
+  number(where, "maxTokens", maxTokens, { least: 1, whole: true });
+  number(where, "temperature", temperature, { least: 0, most: 100 });
+  number(where, "topK", topK, { least: 0, whole: true });
+  number(where, "topP", topP, { least: 1e-6, most: 1 });
+  number(where, "minP", minP, { least: 0, most: 1 });
+  number(where, "seed", seed, { least: 0, most: 2 ** 32 - 1, whole: true });
+  return { ...rest, n, maxTokens, temperature, topK, topP, minP, seed };
+}
+
+/** @throws CohortError("bad-input") */
+export function checkedScore(asked: ScoreOptions): ScoreOptions {
+  modelOf("engine.score", asked);
+  const { ids } = asked;
+  if (typeof ids === "string") return asked;
+  if (Array.isArray(ids) && ids.every((id) => Number.isInteger(id) && id >= 0)) return asked;
+  throw new CohortError("bad-input", `engine.score: ids is ${shown(ids)}`, "give a list of token ids, or a text");
+}
+
+/** @throws CohortError("bad-config") for what parseConfig did not make: it fills in defaults and checks values */
+export function checkConfig(config: TrainConfig, verb: "train" | "evaluate"): void {
+  const remedy = `hand over engine.${verb}(parseConfig({ … })), which fills in defaults and checks`;
+  if (!isRecord(config)) throw new CohortError("bad-config", `engine.${verb}: config is ${shown(config)}`, remedy);
+  const absent = configKeys()
+    .map(({ path }) => path.split(".")[0])
+    .filter((key, i, all) => all.indexOf(key) === i && !Object.hasOwn(config, key));
+  const text = (["task", "optimizer"] as const).find((key) => !isRecord(config[key]));
+  if (absent.length === 0 && text === undefined) return;
+  const wrong =
+    absent.length === 0
+      ? `has ${text} ${shown(config[text!])}`
+      : `lacks ${absent.slice(0, 3).join(", ")}${absent.length > 3 ? ` and ${absent.length - 3} more keys` : ""}`;
+  throw new CohortError("bad-config", `engine.${verb}: the configuration ${wrong}`, remedy);
+}
+
+function rowsOf(given: unknown, at: string): Row[] {
+  if (!Array.isArray(given)) throw new CohortError("bad-input", `${at} is ${shown(given)}`, "give a list of rows");
+  return given.map((row, i) => {
+    if (typeof row === "string") return { prompt: row };
+    if (isRecord(row) && (typeof row.prompt === "string" || Array.isArray(row.prompt))) return row as Row;
+    const remedy = 'give a text, or a row {"prompt": text or messages, …further columns}';
+    throw new CohortError("bad-input", `${at}[${i}] is ${shown(row)}`, remedy);
+  });
+}
+
+/**
+ * An app's task with its prompts as rows.
+ * @throws CohortError
+ */
+export function checkedTask(task: AppTask | AppData): CheckedTask | AppData {
+  if (!isRecord(task)) {
+    throw new CohortError("bad-input", `task is ${shown(task)}`, "give { prompts, rewards } or { examples }");
+  }
+  const at = `task ${task.name ?? "app"}`;
+  if ("examples" in task) {
+    for (const key of ["examples", "heldout"] as const) {
+      const rows: unknown = task[key];
+      if (rows === undefined && key === "heldout") continue;
+      const bad = Array.isArray(rows) ? rows.find((row) => !isRecord(row)) : rows;
+      if (Array.isArray(rows) && bad === undefined) continue;
+      throw new CohortError(
+        "bad-input",
+        `${at}: ${key} holds ${shown(bad)}`,
+        "give a list of rows, objects of columns",
+      );
+    }
+    return task as AppData;
+  }
+  if (!("prompts" in task)) {
+    const has = Object.keys(task).join(", ") || "none";
+    throw new CohortError("bad-input", `${at}: no prompts among its keys (${has})`, "give { prompts, rewards }");
+  }
+  checkRewards((task as Record<string, unknown>).rewards, at, "reward" in task);
+  const { prompts, heldout, ...rest } = task as AppTask;
+  return {
+    ...rest,
+    prompts: rowsOf(prompts, `${at}: prompts`),
+    ...(heldout && { heldout: rowsOf(heldout, `${at}: heldout`) }),
+  };
+}
+
+function checkRewards(rewards: unknown, at: string, single: boolean): void {
+  const remedy = "give rewards: one function, or an object of functions by name";
+  if (rewards === undefined) {
+    const meant = single ? "did you mean rewards? The key reward is for files; " : "";
+    throw new CohortError("bad-reward", `${at}: no rewards`, `${meant}${remedy}`);
+  }
+  if (typeof rewards === "function") return;
+  if (!isRecord(rewards)) throw new CohortError("bad-reward", `${at}: rewards is ${shown(rewards)}`, remedy);
+  const entries = Object.entries(rewards);
+  const bad = entries.find(([, fn]) => typeof fn !== "function");
+  if (bad) throw new CohortError("bad-reward", `${at}: reward "${bad[0]}" is ${shown(bad[1])}`, remedy);
+  if (entries.length === 0) throw new CohortError("bad-reward", `${at}: rewards is empty`, remedy);
+}
