@@ -10,6 +10,8 @@ const ENTRIES = {
   "cohort/node": "hosts/node.ts",
   "cohort/browser": "hosts/browser.ts",
   "cohort/deno": "hosts/deno.ts",
+  "cohort/rewards": "hosts/rewards/index.ts",
+  "cohort/log": "hosts/log/index.ts",
 };
 
 const ABOUT = {
@@ -17,6 +19,8 @@ const ABOUT = {
   "cohort/node": "Node: files, worker threads, WebGPU through the package `webgpu` where it is installed.",
   "cohort/browser": "Pages: a worker, OPFS or IndexedDB, WebGPU where the browser has it.",
   "cohort/deno": "Deno: the source as it is.",
+  "cohort/rewards": "Ready-made reward functions; see [your own reward](your-own-reward.md#ready-made-rewards).",
+  "cohort/log": "Where the curves of a run may go beside its own metrics.jsonl.",
 };
 
 const text = (node) => node.getText().replace(/\s*\n\s*/g, " ");
