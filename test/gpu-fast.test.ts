@@ -12,6 +12,7 @@ import { planOf } from "../core/plan.ts";
 import { shaderModule } from "../core/shader.ts";
 import type { CpuDevice } from "../hosts/cpu.ts";
 import { GpuDevice } from "../hosts/gpu.ts";
+import { all, NOT_ASKED } from "./support/all.ts";
 import { cpu } from "./support/devices.ts";
 import { softwareAdapter, softwareGpu } from "./support/gpu.ts";
 import { smallModel } from "./support/models.ts";
@@ -35,7 +36,8 @@ describe.skipIf(!adapter)(`fast kernels${adapter ? "" : " (skipped: no SwiftShad
     fast?.close();
   });
 
-  test("products of every layout and mode as on hardware, odd sizes and both tiles", async () => {
+  test("products of every layout and mode as on hardware, odd sizes and both tiles", async ({ skip }) => {
+    if (!all) skip(NOT_ASKED);
     for (const [m, n, k] of [
       [1, 1, 1],
       [5, 7, 33],

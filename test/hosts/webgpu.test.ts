@@ -8,6 +8,7 @@ import { memoryStorage } from "../../core/storage.ts";
 import { builtInTask, makeEngine } from "../../hosts/engine.ts";
 import { GpuDevice } from "../../hosts/gpu.ts";
 import { nodeStorage } from "../../hosts/storage.ts";
+import { all, NOT_ASKED } from "../support/all.ts";
 import { cpu } from "../support/devices.ts";
 import { softwareGpu } from "../support/gpu.ts";
 import { denoProgram } from "../support/runtimes.ts";
@@ -89,12 +90,10 @@ const inPage = (): PageAsked[] =>
   );
 let serial = 0;
 
-/**
+/*
  * Every case of the suite in browsers too, as in Node and Deno (test/gpu-kernels.test.ts, test/gpu-deno.test.ts). Software
  * adapters take a minute more to compile all of it thrice: continuous integration does, `npm test` leaves it at whole runs.
  */
-const NOT_ASKED = "COHORT_ALL=1 asks for the whole suite in browsers";
-const all = Boolean(process.env["COHORT_ALL"]);
 
 function expectConformance(done: { device: string; cases: number; failed: string[] }): void {
   expect(done.failed).toEqual([]);
