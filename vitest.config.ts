@@ -5,6 +5,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     testTimeout: 60_000,
     pool: "forks",
-    maxWorkers: 2,
+    // One more than the cores of a small machine: tests in browsers mostly wait.
+    maxWorkers: 3,
   },
 });
