@@ -6,13 +6,15 @@ import type { StorageKind } from "./browser-messages.ts";
 import type { Reach } from "./device.ts";
 import { indexedDbStorage } from "./storage-indexeddb.ts";
 import { hasOpfs, opfsStorage } from "./storage-opfs.ts";
+import type { Spawn } from "./threads.ts";
 import { examineWebGpu, hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
 import { spawnWebThread, threadsRefused } from "./web-threads.ts";
 
-export function browserReach(): Reach {
+/** @param spawn how this thread starts others */
+export function browserReach(spawn: Spawn = spawnWebThread): Reach {
   const refused = threadsRefused();
   return {
-    ...(refused ? { noThreads: refused } : { spawn: spawnWebThread }),
+    ...(refused ? { noThreads: refused } : { spawn }),
     cores: navigator.hardwareConcurrency ?? 1,
     openGpu: openWebGpu,
     likelyGpu: hasHardwareGpu,

@@ -17,6 +17,7 @@ import type { Sample } from "../core/rewards/index.ts";
 import type { CheckedTask } from "./asked.ts";
 import type { AppData } from "./engine.ts";
 import type { StorageOffers } from "./storage-port.ts";
+import type { WorkerStart } from "./threads.ts";
 
 /** Where files are kept; auto: OPFS, else IndexedDB, else memory. */
 export type StorageKind = "auto" | "opfs" | "indexeddb" | "memory";
@@ -59,6 +60,9 @@ export type WorkerOffers = {
 
 /** Offered by the page; its files only where it has some of its own (`storage: "app"`). */
 export type PageOffers = {
+  /** starts a kernel thread; it ends with the engine's worker, or before */
+  startThread(start: WorkerStart): Promise<number>;
+  endThread(thread: number): void;
   reward(run: number, name: string, sample: Sample): Promise<number | null>;
   beforeStep(run: number, step: number): Promise<void>;
   onStart(run: number, info: RunInfo): void;

@@ -8,6 +8,13 @@ import { openDevice } from "./device.ts";
 import { type AppData, type AppTask, builtInTask, type HostEngine, makeEngine } from "./engine.ts";
 import { type Endpoint, join } from "./port.ts";
 import { storageOffers, storageOver } from "./storage-port.ts";
+import type { Spawn } from "./threads.ts";
+
+/** The page starts the kernel threads: Firefox sometimes never returns from `new Worker` inside a worker. */
+const spawnOnPage: Spawn = async (start) => {
+  const thread = await page.call("startThread", start);
+  return { terminate: () => page.tell("endThread", thread) };
+};
 
 let engine: HostEngine;
 let storage: Storage;
@@ -28,7 +35,7 @@ function taskOf(run: number, sent: SentTask | AppData | null): AppTask | AppData
 
 const offers: WorkerOffers = {
   async open(options) {
-    const opened = await openDevice(options, browserReach());
+    const opened = await openDevice(options, browserReach(spawnOnPage));
     const found =
       options.storage === "app"
         ? { storage: storageOver(page), kind: options.storage }

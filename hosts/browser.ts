@@ -77,7 +77,21 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     : new Worker(new URL("./browser-worker.js", import.meta.url), { type: "module" });
   const runs = new Map<number, Listening>();
   let next = 0;
+  const threads: { terminate(): void }[] = [];
+  let ended = false;
+  const end = () => {
+    ended = true;
+    worker.terminate();
+    for (const thread of threads) thread.terminate();
+  };
   const offers: PageOffers = {
+    async startThread(start) {
+      const { spawnWebThread } = await import("./web-threads.ts");
+      const thread = await spawnWebThread(start);
+      if (ended) thread.terminate();
+      return threads.push(thread) - 1;
+    },
+    endThread: (thread) => threads[thread].terminate(),
     reward: async (run, name, sample) => runs.get(run)!.rewards[name](sample),
     beforeStep: async (run, step) => runs.get(run)?.beforeStep?.(step),
     onStart: (run, info) => runs.get(run)?.onStart?.(info),
@@ -104,7 +118,7 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
   try {
     opened = await port.call("open", { ...device, storage: typeof asked === "string" ? asked : "app", root });
   } catch (error) {
-    worker.terminate();
+    end();
     throw error;
   }
 
@@ -162,7 +176,7 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
       if (closed) return;
       closed = true;
       await port.call("close");
-      worker.terminate();
+      end();
       port.fail(closedError());
     },
     importFiles: (dir, files) =>

@@ -7,6 +7,7 @@ import { CohortError } from "../core/errors.ts";
 import { unpackModule } from "../core/inflate.ts";
 import { commandNames, commands, type FormName, type KernelName } from "../core/kernels.ts";
 import type { HostMath, Numeric } from "../core/math.ts";
+import type { Spawn } from "./threads.ts";
 
 interface KernelExports extends HostMath {
   configure(control: number, thread: number, threads: number): void;
@@ -17,39 +18,6 @@ interface KernelExports extends HostMath {
   philox_fill(out: number, n: number, k0: number, k1: number, c1: number, c2: number, c3: number): void;
   elementary(out: number, x: number, n: number, which: number): void;
 }
-
-/** What a worker thread is started with; hosts decide how. */
-export interface WorkerStart {
-  module: WebAssembly.Module;
-  memory: WebAssembly.Memory;
-  control: number;
-  index: number;
-  threads: number;
-}
-
-/** Starts a thread that runs `workerMain(start)` and resolves when it is up. */
-export type Spawn = (start: WorkerStart) => Promise<{ terminate(): void }>;
-
-/**
- * Source of the function that a worker runs, as text: workers are made from a string or a Blob, so that no bundler has
- * to know of them. Takes (start, ready).
- */
-export const workerMain = `async ({ module, memory, control, index, threads }, ready) => {
-  const imports = { env: { memory, abort() { throw new Error("kernel worker aborted"); } } };
-  const { exports } = await WebAssembly.instantiate(module, imports);
-  exports.configure(control, index, threads);
-  ready();
-  try {
-    exports.workerLoop(0);
-  } catch (error) {
-    const words = new Int32Array(memory.buffer);
-    const at = control / 4;
-    Atomics.store(words, at + 10, 1);
-    Atomics.add(words, at + 4, 1);
-    Atomics.notify(words, at + 4);
-    throw error;
-  }
-}`;
 
 const PAGE = 65536;
 /** Everything starts on a cache line. */

@@ -3,8 +3,9 @@ import type { DeviceOptions, DoctorResult } from "../core/api.ts";
 import type { Device } from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import type { Numeric } from "../core/math.ts";
-import { CpuDevice, hasRelaxedSimd, type Spawn } from "./cpu.ts";
+import { CpuDevice, hasRelaxedSimd } from "./cpu.ts";
 import { threadsOf } from "./engine.ts";
+import type { Spawn } from "./threads.ts";
 
 /** How this host reaches threads and adapters. */
 export interface Reach {

@@ -1,6 +1,6 @@
 /** @file Kernel threads in Node: worker_threads that sleep in WASM until there is work. */
 import { Worker } from "node:worker_threads";
-import { type Spawn, workerMain } from "./cpu.ts";
+import { type Spawn, workerMain } from "./threads.ts";
 
 const source = `
 const { parentPort, workerData } = require("node:worker_threads");

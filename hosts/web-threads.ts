@@ -1,6 +1,6 @@
 /** @file Kernel threads where there are Web Workers (browsers, Deno, Bun): module workers made from a Blob. */
 import { CohortError } from "../core/errors.ts";
-import { type Spawn, workerMain } from "./cpu.ts";
+import { type Spawn, workerMain } from "./threads.ts";
 
 const source = `
 const main = ${workerMain};
