@@ -37,9 +37,10 @@ export class Tape {
     else for (const buffer of saved) this.device.free(buffer);
   }
 
-  /** For an operation that changed x in place: the adjoint changes the gradient of x in place. */
-  after(x: Activation, adjoint: () => void): void {
-    if (this.recording) this.#steps.push({ outputs: [x], owned: false, saved: [], adjoint });
+  /** For an operation that changed x in place: the adjoint changes the gradient of x in place. `saved` as of `record`. */
+  after(x: Activation, adjoint: () => void, saved: DeviceBuffer[] = []): void {
+    if (this.recording) this.#steps.push({ outputs: [x], owned: false, saved, adjoint });
+    else for (const buffer of saved) this.device.free(buffer);
   }
 
   /** Says that the forward pass reads this no more. */

@@ -21,6 +21,8 @@ export const streams = {
   continuation: 11,
   /** whose completions a step on a data set learns from */
   source: 12,
+  /** noise in the hidden states of training passes */
+  perturbation: 13,
   /** and above: one stream a round */
   round: 1000,
 } as const;

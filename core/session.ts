@@ -9,6 +9,7 @@ import type { Numeric } from "./math.ts";
 import { openAdapter } from "./model/adapter.ts";
 import { openModelDirectory } from "./model/directory.ts";
 import { type LoadedModel, makeTrainable, saveLora, saveModel } from "./model/load.ts";
+import { LayerNoise, type NoiseKey, type PassNoise, rowTrajectories } from "./model/noise.ts";
 import { AdamW, type OptimizerOptions } from "./model/optimizer.ts";
 import { type Packed, pack, promptRuns, type Sequence } from "./model/pack.ts";
 import { digest } from "./model/parameters.ts";
@@ -36,10 +37,24 @@ export class Session {
   readonly loaded: LoadedModel;
   readonly optimizer: AdamW;
 
-  constructor(device: Device, numeric: Numeric, loaded: LoadedModel, optimizer: OptimizerOptions) {
+  /**
+   * @param noise gives the passes that ask for it noise in their hidden states, with a learned scale: its first value
+   *   (0: none at all) and its peak learning rate
+   */
+  constructor(
+    device: Device,
+    numeric: Numeric,
+    loaded: LoadedModel,
+    optimizer: OptimizerOptions,
+    noise?: { start: number; learningRate: number },
+  ) {
     this.device = device;
     this.loaded = loaded;
     makeTrainable(loaded.model);
+    if (noise && noise.start > 0) {
+      const { layers, hiddenSize: width } = loaded.model.config;
+      loaded.model.noise = new LayerNoise(device, numeric, { layers, width }, noise.start, noise.learningRate);
+    }
     this.optimizer = new AdamW(device, numeric, loaded.model.trainable, optimizer);
   }
 
@@ -61,6 +76,7 @@ export class Session {
   /**
    * Log-probabilities and entropies of the scored tokens under `model` (default: the trained one).
    * @param options.see is shown the rows over the vocabulary
+   * @param options.noise the pass has this noise in its hidden states (nothing where the session was made without)
    */
   async score(
     sequences: readonly Sequence[],
@@ -69,15 +85,19 @@ export class Session {
       temperature?: number;
       model?: Transformer;
       see?: (rows: Rows) => void;
+      noise?: NoiseKey;
     } & RowOptions = {},
   ): Promise<SequenceScores> {
-    const { microBatches = 1, temperature = 1, model = this.model, see, beside } = options;
+    const { microBatches = 1, temperature = 1, model = this.model, see, beside, noise } = options;
     const parts: Scores[] = [];
     let at = 0;
-    // Going forward, a shared prompt gives the same bits.
-    for (const packed of this.#pieces(sequences, microBatches, true)) {
+    const next = this.#noiseOf(sequences, noise);
+    // Going forward, a shared prompt gives the same bits; with noise every trajectory has a prompt of its own.
+    for (const packed of this.#pieces(sequences, microBatches, !noise)) {
       const held = see && beside?.(packed, temperature);
-      parts.push(await model.score(packed, temperature, see && seeRows(see, at, held)));
+      const own = await next(packed);
+      parts.push(await model.score(packed, temperature, see && seeRows(see, at, held), own));
+      own?.close();
       held?.close();
       at += packed.rows.length;
     }
@@ -102,6 +122,7 @@ export class Session {
    * micro-batches changes no bit of it.
    * @param options.sharePrompts compute the prompt of neighbours that have the same one once, forward and backward; then
    *   such neighbours stay in one micro-batch, and the gradient agrees with the unshared one but for rounding
+   * @param options.noise as of `score`; no prompt is shared then, each trajectory has noise of its own
    * @param objective dlogp (and dentropy) of each scored token, sequence by sequence; dlogits by the logits over the
    *   temperature: [T, V], or what to say of some rows of them [n, V] when they are shown
    * @returns the scores that the forward pass gave
@@ -113,9 +134,14 @@ export class Session {
       dentropy?: ArrayLike<number>;
       dlogits?: ArrayLike<number> | ((rows: Rows) => ArrayLike<number>);
     },
-    options: { microBatches?: number; temperature?: number; sharePrompts?: boolean } & RowOptions = {},
+    options: {
+      microBatches?: number;
+      temperature?: number;
+      sharePrompts?: boolean;
+      noise?: NoiseKey;
+    } & RowOptions = {},
   ): Promise<SequenceScores> {
-    const { microBatches = 1, temperature = 1, sharePrompts = false, beside } = options;
+    const { microBatches = 1, temperature = 1, sharePrompts = false, beside, noise } = options;
     const offsets = offsetsOf(sequences);
     const scored = offsets[sequences.length];
     const { vocabSize } = this.model.config;
@@ -136,13 +162,15 @@ export class Session {
         : whole && (({ first, count }: Rows) => whole.subarray(first * vocabSize, (first + count) * vocabSize));
     const dlogp = Float32Array.from(objective.dlogp);
     const dentropy = objective.dentropy && Float32Array.from(objective.dentropy);
-    const packs = this.#pieces(sequences, microBatches, sharePrompts);
+    const packs = this.#pieces(sequences, microBatches, sharePrompts && !noise);
+    const next = this.#noiseOf(sequences, noise);
     this.model.beginStep(packs);
     const parts: Scores[] = [];
     let at = 0;
     for (const packed of packs) {
       const to = at + packed.rows.length;
       const held = dlogits && beside?.(packed, temperature);
+      const own = await next(packed);
       parts.push(
         await this.model.forwardBackward(
           packed,
@@ -150,12 +178,15 @@ export class Session {
           dentropy?.subarray(at, to) ?? null,
           temperature,
           dlogits && seeRows(dlogits, at, held ?? null),
+          own,
         ),
       );
+      own?.close();
       held?.close();
       at = to;
     }
     this.model.endStep();
+    await this.model.noise?.endStep();
     return { ...join(parts), offsets };
   }
 
@@ -244,6 +275,11 @@ export class Session {
       })),
     );
     await writeSafetensors(storage, `${dir}/optimizer.safetensors`, moments);
+    if (model.noise) {
+      const { name, shape, value } = model.noise.logScale;
+      const data = () => device.readF32(value);
+      await writeSafetensors(storage, `${dir}/${NOISE_FILE}`, [{ name, shape, dtype: "F32" as const, data }]);
+    }
     const json = { ...state, optimizerSteps: optimizer.steps, digest: await this.digest() };
     await storage.write(`${dir}/state.json`, `${JSON.stringify(json, null, 2)}\n`);
   }
@@ -280,6 +316,12 @@ export class Session {
         device.write(p.value, await tensor.load());
       }
     }
+    if (model.noise) {
+      const { name, value } = model.noise.logScale;
+      const entry = (await openSafetensors(storage, `${dir}/${NOISE_FILE}`)).tensors.get(name);
+      if (!entry) throw new CohortError("bad-model", `${dir}: no ${name}`, "continue from another checkpoint");
+      device.write(value, await loadTensor(storage, entry));
+    }
     const file = await openSafetensors(storage, `${dir}/optimizer.safetensors`);
     for (const [i, p] of optimizer.parameters.entries()) {
       for (const which of ["m", "v"] as const) {
@@ -307,6 +349,18 @@ export class Session {
     this.model.close();
   }
 
+  /** The noise of one piece after another of the sequences. */
+  #noiseOf(sequences: readonly Sequence[], key: NoiseKey | undefined): (piece: Packed) => Promise<PassNoise | null> {
+    const { noise } = this.model;
+    if (!noise || !key) return async () => null;
+    const trajectories = rowTrajectories(sequences, key.trajectories);
+    let at = 0;
+    return ({ positions }) => {
+      at += positions.length;
+      return noise.pass(positions, trajectories.subarray(at - positions.length, at), key);
+    };
+  }
+
   /** Contiguous pieces of about equal numbers of sequences; with `share`, those of one prompt in one piece. */
   #pieces(sequences: readonly Sequence[], count: number, share = false): Packed[] {
     const { maxTokens, config } = this.model;
@@ -321,6 +375,9 @@ export class Session {
     return pieces;
   }
 }
+
+/** Beside the model's weights in a checkpoint: other programs read the model without it. */
+const NOISE_FILE = "noise.safetensors";
 
 /** A pass computes all ids but the last: with one more, which nothing reads, the last position is the last id's. */
 const throughLast = (sequences: readonly Sequence[]): Sequence[] =>

@@ -18,6 +18,8 @@ export interface MemoryNeeds {
   /** Longest sequence. */
   maxTokens: number;
   threads: number;
+  /** Whether training passes have noise in their hidden states. */
+  noise?: boolean;
 }
 
 /** Parameters of a model. */
@@ -36,7 +38,8 @@ export function memoryEstimate(needs: MemoryNeeds): number {
   const heads = (H + 2 * K) * D;
   // What a layer keeps for backward: two residual streams and two norms of them, queries, keys, values (raw too with
   // per-head norms), attention's output and statistics, gate, up and their product.
-  const layer = 4 * C + 2 + heads + (config.qkNorm ? (H + K) * (D + 1) : 0) + H * D + 2 * H + 3 * I;
+  const layer =
+    4 * C + 2 + heads + (config.qkNorm ? (H + K) * (D + 1) : 0) + H * D + 2 * H + 3 * I + (needs.noise ? C : 0);
   // Gradients alive at once while the largest block runs backward.
   const transient = 3 * C + 3 * I + 2 * heads + H * D;
   const chunk = Math.min(S, Math.max(16, Math.floor(2 ** 20 / V)));

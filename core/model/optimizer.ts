@@ -110,12 +110,15 @@ export class AdamW {
     this.steps++;
     this.#power1 *= beta1;
     this.#power2 *= beta2;
-    const learningRate = learningRateAt(this.options, this.steps, total, this.#math);
+    const rateOf = (peak: number) =>
+      learningRateAt({ ...this.options, learningRate: peak }, this.steps, total, this.#math);
+    const learningRate = rateOf(this.options.learningRate);
     const scale = maxGradNorm > 0 && gradNorm > maxGradNorm ? maxGradNorm / (gradNorm + 1e-6) : 1;
     const f = Math.fround;
     this.parameters.forEach((p, i) => {
       const { m, v } = this.moments[i];
-      const decays = p.kind !== "norm" && p.kind !== "bias" && weightDecay > 0;
+      const decays = !["norm", "bias", "scale"].includes(p.kind) && weightDecay > 0;
+      const rate = p.learningRate === undefined ? learningRate : rateOf(p.learningRate);
       this.#device.run(
         "adamw",
         p.value,
@@ -123,7 +126,7 @@ export class AdamW {
         m,
         v,
         p.size,
-        f(learningRate),
+        f(rate),
         f(beta1),
         f(1 - beta1),
         f(beta2),
@@ -131,7 +134,7 @@ export class AdamW {
         f(1 / (1 - this.#power1)),
         f(1 / (1 - this.#power2)),
         f(epsilon),
-        f(decays ? 1 - learningRate * weightDecay : 1),
+        f(decays ? 1 - rate * weightDecay : 1),
         f(scale),
       );
     });

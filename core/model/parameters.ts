@@ -5,11 +5,13 @@ export interface Parameter {
   /** Hugging Face (or PEFT) name. */
   readonly name: string;
   readonly shape: readonly number[];
-  readonly kind: "embedding" | "linear" | "norm" | "bias" | "lora";
+  readonly kind: "embedding" | "linear" | "norm" | "bias" | "lora" | "scale";
   readonly size: number;
   readonly value: DeviceBuffer;
   /** Absent where the parameter is frozen. */
   grad?: DeviceBuffer;
+  /** Its own peak learning rate, where it is not the run's. */
+  readonly learningRate?: number;
 }
 
 export type Parameters = ReadonlyMap<string, Parameter>;

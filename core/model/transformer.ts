@@ -11,6 +11,7 @@ import { type Activation, Tape } from "../graph.ts";
 import type { ModelConfig } from "./config.ts";
 import { HEAD_STRIDE, scalarHead } from "./head.ts";
 import type { Lora, LoraPair } from "./lora.ts";
+import type { LayerNoise, PassNoise } from "./noise.ts";
 import { type Packed, placesByValue, type WholeSequences } from "./pack.ts";
 import type { Parameter, Parameters } from "./parameters.ts";
 
@@ -75,6 +76,8 @@ export class Transformer {
   readonly parameters: Parameters;
   readonly precision: Precision;
   lora: Lora | null = null;
+  /** Where training passes may have noise in their hidden states. */
+  noise: LayerNoise | null = null;
   readonly #rope: RopeTable;
   readonly #nothing: DeviceBuffer;
   readonly #attentionScale: number;
@@ -95,23 +98,27 @@ export class Transformer {
     return this.#rope.rows;
   }
 
-  /** The parameters that are trained: the adapters' where there are any, else all that have a gradient. */
+  /** The parameters that are trained: the adapters' where there are any, else all that have a gradient; of noise its scale. */
   get trainable(): Parameter[] {
-    const adapters = this.lora ? [...this.lora.pairs.values()].flatMap(({ a, b }) => [a, b]) : [];
-    return [...this.parameters.values(), ...adapters].filter((p) => p.grad);
+    return this.all.filter((p) => p.grad);
   }
 
-  /** All parameters, adapters last. */
+  /** All parameters, adapters and the scale of noise last. */
   get all(): Parameter[] {
     const adapters = this.lora ? [...this.lora.pairs.values()].flatMap(({ a, b }) => [a, b]) : [];
-    return [...this.parameters.values(), ...adapters];
+    return [...this.parameters.values(), ...adapters, ...(this.noise ? [this.noise.logScale] : [])];
   }
 
   /** Log-probabilities and entropies of the scored tokens, without keeping anything. */
-  async score(packed: Packed, temperature = 1, see: SeeLogits | null = null): Promise<Scores> {
+  async score(
+    packed: Packed,
+    temperature = 1,
+    see: SeeLogits | null = null,
+    noise: PassNoise | null = null,
+  ): Promise<Scores> {
     const tape = new Tape(this.device, false);
     const input = this.#upload(packed);
-    const hidden = this.#forward(tape, input);
+    const hidden = this.#forward(tape, input, undefined, noise);
     const scored = await this.#vocabulary(hidden, packed, temperature, { see });
     tape.drop(hidden);
     const scores = await this.#collect(scored, packed.rows.length);
@@ -161,6 +168,7 @@ export class Transformer {
    */
   beginStep(packs: Iterable<{ tokens: Uint32Array }>): void {
     for (const p of this.trainable) this.device.run("fill", p.grad!, p.size, 0);
+    this.noise?.beginStep();
     const table = this.parameters.get("model.embed_tokens.weight")!;
     if (!table.grad) return;
     const distinct = new Set<number>();
@@ -182,6 +190,7 @@ export class Transformer {
     dentropy: Float32Array | null,
     temperature = 1,
     dlogits: SeeLogits<ArrayLike<number>> | null = null,
+    noise: PassNoise | null = null,
   ): Promise<Scores> {
     if (dlogp.length !== packed.rows.length) {
       throw new CohortError(
@@ -192,7 +201,7 @@ export class Transformer {
     }
     const tape = new Tape(this.device, true);
     const input = this.#upload(packed);
-    const hidden = this.#forward(tape, input, packed);
+    const hidden = this.#forward(tape, input, packed, noise);
     const scored = await this.#vocabulary(hidden, packed, temperature, { backward: { dlogp, dentropy, dlogits } });
     tape.backward();
     const scores = await this.#collect(scored, packed.rows.length);
@@ -333,6 +342,7 @@ export class Transformer {
       this.device.free(p.value);
       if (p.grad) this.device.free(p.grad);
     }
+    this.noise?.close();
     this.device.free(this.#nothing);
     this.device.free(this.#rope.cos);
     this.device.free(this.#rope.sin);
@@ -340,11 +350,12 @@ export class Transformer {
 
   // ── the pass ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #forward(tape: Tape, input: PassInput, packed?: Packed): Activation {
+  #forward(tape: Tape, input: PassInput, packed?: Packed, noise?: PassNoise | null): Activation {
     const { config } = this;
     let x = this.#embed(tape, input, packed);
     for (let l = 0; l < config.layers; l++) {
       const layer = `model.layers.${l}`;
+      noise?.perturb(tape, x, l);
       const attended = this.#attention(tape, input, x, l);
       const x2 = this.#linear(tape, attended, `${layer}.self_attn.o_proj`, x);
       tape.drop(attended);

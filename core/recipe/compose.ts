@@ -85,7 +85,15 @@ function joinedTraining(base: Recipe["trains"], lender: Recipe["trains"]): Recip
   const draws = base?.draws ?? lender.draws;
   const refuse = base?.refuse ?? lender.refuse;
   const teacher = base?.teacher ?? lender.teacher;
-  return { ...base, supply, ...(teacher && { teacher }), ...(draws && { draws }), ...(refuse && { refuse }) };
+  const noise = base?.noise ?? lender.noise;
+  return {
+    ...base,
+    supply,
+    ...(teacher && { teacher }),
+    ...(draws && { draws }),
+    ...(noise && { noise }),
+    ...(refuse && { refuse }),
+  };
 }
 
 /** Several recipes' slots as one, where that has a meaning. */

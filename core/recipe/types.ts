@@ -177,6 +177,8 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
    * `keys`: where it is no part of a loss, the keys of a run's configuration that do it. `head`: what is trained gives a score in place of tokens. `teacher`: the reference policy has to be another model.
    * `sampled`: the parameter with the share of steps on a data set whose completions the policy samples itself.
    * `supply`: fields that rollouts alone do not have, and which of the trainer's supplies (core/train/supply.ts) makes each.
+   * `noise`: the passes of optimiser steps have noise in their hidden states (core/model/noise.ts), and `logp` and `entropy`
+   * are those of such a pass; the parameters that hold the learned scale's first value (0: no noise) and its learning rate.
    * `draws`: the sampler decides which prompts are drawn, by `sampling_weight` over the prompts of the pool or over their
    * categories, or by `selected`, and how many rollouts each gets, by `rollouts`; or the latter alone; or again after every
    * round of rollouts, until there are as many as `rollouts` says, of which `selected` (lists by prompt) are kept.
@@ -189,6 +191,7 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
     teacher?: true;
     sampled?: string;
     supply?: Readonly<Record<string, SupplyName>>;
+    noise?: { readonly scale: string; readonly learningRate: string };
     draws?: "prompts" | "categories" | "rollouts" | "rounds";
   };
 }

@@ -17,7 +17,8 @@ export default defineRecipe({
   describe: `One ratio for stale weights and for an inference engine that is not the trainer: the policy with noise in its
 hidden states over what the sampler reported, clipped widely and dually; no recomputed lp_old. dlogp is the derivative by
 the perturbed log-probability; a clamped log-ratio has none. Token or whole-sequence ratio; mean over all tokens, no KL.
-The noise and its learned scale of each layer are the model's, and left out.`,
+Training passes add σ_l·ξ to the hidden states before layer l, log σ_l learned at a rate of its own, fresh in every step; at
+precision 12 much of a σ below 1e-4 is rounded away in products (the authors' bf16 rounds more). sigma_init 0: no noise.`,
   formula:
     "w = exp(clamp(L, ±20)), L_t = lp'_t − lp_rollout,t or its sum over the sequence; loss = mean_t dual-clip(w, A)",
   params: {
@@ -29,14 +30,13 @@ The noise and its learned scale of each layer are the model's, and left out.`,
     log_ratio_clamp: number(20, "clamp of the log-ratio on both sides", { min: 0 }),
     std: choice("unbiased", ["unbiased", "population"], "divisor of the group's variance: n − 1 or n"),
     eps: number(1e-6, "added to the group's standard deviation", { min: 0 }),
+    sigma_init: number(1e-6, "first σ of every layer; 0: no noise", { min: 0 }),
+    sigma_lr: number(5e-4, "learning rate of log σ", { min: 0 }),
     aggregate: anything("token mean over the batch", "the aggregation in words; there is this one alone"),
   },
   fields: { logp_perturbed: "token" },
   differentiate: ["logp_perturbed"],
-  trains: {
-    refuse:
-      "needs an update pass with learned noise in the hidden states: supply its log-probabilities as logp_perturbed",
-  },
+  trains: { noise: { scale: "sigma_init", learningRate: "sigma_lr" } },
   advantage: (c, p) => zScore(c.reward, c.group, { eps: p.eps, ddof: p.std === "unbiased" ? 1 : 0 }),
   ratio: (c, p) => {
     const lp = perturbed(c);

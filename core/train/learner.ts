@@ -9,6 +9,7 @@ import { CohortError } from "../errors.ts";
 import type { EvalResult } from "../evaluate.ts";
 import type { Storage } from "../host.ts";
 import type { StepMetrics } from "../log.ts";
+import type { NoiseKey } from "../model/noise.ts";
 import type { Sequence } from "../model/pack.ts";
 import type { Scores } from "../model/transformer.ts";
 import {
@@ -109,7 +110,7 @@ export abstract class Learner {
   /** What the policy says of the sequences now, in one pass over it, and one over the reference where rows of it are read. */
   protected async policy(
     sequences: readonly Sequence[],
-    options: { microBatches: number; temperature: number },
+    options: { microBatches: number; temperature: number; noise?: NoiseKey },
   ): Promise<Policy> {
     const { recipe, params, session } = this;
     if (!recipe.rows) return session.score(sequences, options);
@@ -129,6 +130,7 @@ export abstract class Learner {
    * @param now scores of the sequences under the weights as they are
    * @param whose what messages call these scores
    * @param options.current further fields as they are now
+   * @param options.noise that of the pass which gave `now`
    */
   protected async optimizerStep(
     batch: Batch,
@@ -139,6 +141,7 @@ export abstract class Learner {
       microBatches: number;
       temperature: number;
       sharePrompts?: boolean;
+      noise?: NoiseKey;
       current?: Record<string, Float32Array>;
     },
   ): Promise<Stepped & { trained: Scores }> {

@@ -213,6 +213,13 @@ export class Trainer extends Learner {
         "a group stays whole: take at most as many miniBatches as prompts",
       );
     }
+    if (noiseOf(recipe, params) && config.sharePrompts) {
+      throw new CohortError(
+        "bad-config",
+        `recipe ${recipe.id} gives each trajectory noise of its own, its prompt's too, and sharePrompts is true`,
+        "set sharePrompts to false",
+      );
+    }
     if (config.warmStart && config.warmStart.steps > 0 && !task.supervised) {
       throw new CohortError("bad-config", `task ${task.name} has no examples for warmStart`, "leave warmStart out");
     }
@@ -228,7 +235,7 @@ export class Trainer extends Learner {
       };
       addLora(loaded.model, runtime.numeric, lora, config.seed);
     }
-    const session = new Session(runtime.device, runtime.numeric, loaded, config.optimizer);
+    const session = new Session(runtime.device, runtime.numeric, loaded, config.optimizer, noiseOf(recipe, params));
     const trainer = new Trainer({ config, task, recipe, params, session, runtime, reference });
     try {
       await trainer.#check();
@@ -548,13 +555,18 @@ export class Trainer extends Learner {
         const value = await this.critic?.values(own, { microBatches });
         const current = Object.fromEntries((value && this.#critical!.map((name) => [name, value])) ?? []);
         for (const field of this.#logits) current[field] = await session.logits(own, { microBatches, temperature });
-        const options = { microBatches, temperature, sharePrompts, current };
-        // Before the first optimiser step the policy is the sampler, whose log-probabilities are the trainer's bit for bit.
+        const noise = session.model.noise
+          ? { seed: config.seed, step: session.optimizer.steps, trajectories: part }
+          : undefined;
+        const options = { microBatches, temperature, sharePrompts, noise, current };
+        // Before the first optimiser step the policy is the sampler, whose log-probabilities are the trainer's bit for bit;
+        // with noise in its pass it is not.
+        const same = first && !noise;
         const drawn = part.map((k) => trajectories[k]);
         const sampled = { logp: concat(drawn.map((c) => c.logp)), entropy: concat(drawn.map((c) => c.entropy)) };
-        const scored = first && !this.recipe.rows ? sampled : await this.policy(own, options);
-        const now = first ? { ...scored, ...sampled } : scored;
-        const whose = first ? "the sampler's" : "the scoring pass's";
+        const scored = same && !this.recipe.rows ? sampled : await this.policy(own, options);
+        const now = same ? { ...scored, ...sampled } : scored;
+        const whose = same ? "the sampler's" : "the scoring pass's";
         const {
           result,
           trained,
@@ -606,6 +618,13 @@ export class Trainer extends Learner {
   memory(): number {
     return estimateMemory(this);
   }
+}
+
+/** The noise of training passes that the recipe asks for. */
+function noiseOf({ trains }: Recipe, params: Params): { start: number; learningRate: number } | undefined {
+  if (!trains?.noise) return undefined;
+  const [start, learningRate] = [trains.noise.scale, trains.noise.learningRate].map((name) => params[name] as number);
+  return start > 0 ? { start, learningRate } : undefined;
 }
 
 /** Rewards of trajectories that were judged in several calls. */
@@ -697,5 +716,6 @@ export function estimateMemory(trainer: Trainer): number {
     cacheRows: config.promptsPerStep * (longest + config.rolloutsPerPrompt * config.maxTokens),
     maxTokens: most,
     threads: runtime.threads,
+    noise: session.model.noise !== null,
   });
 }

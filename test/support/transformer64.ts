@@ -26,13 +26,17 @@ function linear(weights: Weights, name: string, x: number[], lora?: number): num
   return y;
 }
 
-/** logp of each id after the first, entropy and logits over the temperature at its position. */
+/**
+ * logp of each id after the first, entropy and logits over the temperature at its position.
+ * @param perturb what is added to the hidden state where layer l begins, of each position
+ */
 export function forward64(
   config: ModelConfig,
   weights: Weights,
   ids: ArrayLike<number>,
   temperature = 1,
   lora?: number,
+  perturb?: (l: number, position: number) => ArrayLike<number>,
 ): { logp: number[]; entropy: number[]; logits: number[][] } {
   const { hiddenSize: C, heads, kvHeads, headDim: D, rmsNormEps: eps } = config;
   const n = ids.length - 1;
@@ -50,6 +54,12 @@ export function forward64(
   };
   for (let l = 0; l < config.layers; l++) {
     const p = `model.layers.${l}`;
+    if (perturb) {
+      xs = xs.map((x, t) => {
+        const more = perturb(l, t);
+        return x.map((y, c) => y + more[c]);
+      });
+    }
     const normed = xs.map((x) => norm(x, weights.get(`${p}.input_layernorm.weight`)!, eps));
     const heads3 = (name: string, count: number, rot: boolean, w?: Float64Array) =>
       normed.map((x, t) => {
