@@ -75,7 +75,7 @@ export class Session {
 
   /**
    * Log-probabilities and entropies of the scored tokens under `model` (default: the trained one).
-   * @param options.see is shown the rows over the vocabulary
+   * @param options.see is shown the rows over the vocabulary, and may ask for the hidden states [rows, C] behind them
    * @param options.noise the pass has this noise in its hidden states (nothing where the session was made without)
    */
   async score(
@@ -84,7 +84,7 @@ export class Session {
       microBatches?: number;
       temperature?: number;
       model?: Transformer;
-      see?: (rows: Rows) => void;
+      see?: (rows: Rows, hidden: () => Promise<Float32Array>) => Promise<void> | void;
       noise?: NoiseKey;
     } & RowOptions = {},
   ): Promise<SequenceScores> {
@@ -384,9 +384,13 @@ const throughLast = (sequences: readonly Sequence[]): Sequence[] =>
   sequences.map(({ ids }) => ({ ids: [...Array.from(ids), 0], from: ids.length }));
 
 /** Rows of a piece that begins at token `from`, with the other model's beside them. */
-function seeRows<T>(see: (rows: Rows) => T, from: number, held: HeldPass | null | undefined): SeeLogits<T> {
-  return async (at, count, logits) =>
-    see({ first: from + at, count, logits, reference: held ? await held.logits(at, count) : null });
+function seeRows<T>(
+  see: (rows: Rows, hidden: () => Promise<Float32Array>) => Promise<T> | T,
+  from: number,
+  held: HeldPass | null | undefined,
+): SeeLogits<T> {
+  return async (at, count, logits, hidden) =>
+    see({ first: from + at, count, logits, reference: held ? await held.logits(at, count) : null }, hidden);
 }
 
 function offsetsOf(sequences: readonly Sequence[]): Uint32Array {

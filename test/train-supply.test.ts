@@ -8,7 +8,7 @@ import { memoryStorage } from "../core/storage.ts";
 import type { TaskSource } from "../core/tasks/index.ts";
 import { PromptPool } from "../core/train/pool.ts";
 import { SUPPLIES } from "../core/train/supply.ts";
-import type { Means, Step, Trajectory } from "../core/train/trajectories.ts";
+import { type Means, type Step, sequenceOf, type Trajectory } from "../core/train/trajectories.ts";
 import { Trainer, train } from "../core/train.ts";
 import type { CpuDevice } from "../hosts/cpu.ts";
 import { coin, tiny } from "./support/coin.ts";
@@ -37,6 +37,7 @@ describe("a stopped run goes on bit for bit", () => {
     ["replay-buffer-top-score", { recipe: "grpo", options: ["replay-buffer-top-score"] }],
     ["reinforce-ada", { recipe: "reinforce-ada" }],
     ["cures", { recipe: "grpo", options: ["cures"] }],
+    ["capo-curvature", { recipe: "capo-curvature", params: { top_k: 3 }, microBatches: 2 }],
   ];
   test.each(runs)("%s", async (_, more) => {
     const whole = await train(config({ ...more, steps: 5 }), coin, runtime());
@@ -198,6 +199,7 @@ describe("second looks at a rollout", () => {
     buffer: it.buffer,
     drawn: [],
     look: () => ({}),
+    learningRate: 0.01,
     step: 0,
     microBatches: 1,
   });
@@ -266,6 +268,48 @@ describe("second looks at a rollout", () => {
     const byRows = await norm({ dlogp: [0, 0, 0, 0], dlogits });
     for (const [k, x] of byRows.each.entries()) expect(x).toBeCloseTo(direct.each[k], 3);
     expect((await norm({ dlogp: [0, 0, 0, 0], dlogits }, 2)).each).toEqual(byRows.each);
+    it.close();
+  });
+
+  test("the head's view: the likeliest tokens' logits are the head's rows times the last hidden state", async () => {
+    const it = await trainer({ recipe: "grpo", temperature: 0.7 });
+    const { session } = it;
+    const V = session.model.config.vocabSize;
+    const one = await stepOf(it);
+    const [t] = one.trajectories;
+    const step = { ...one, trajectories: [t, { ...t, ids: [0, 3, 5] }, { ...t, ids: [7] }] };
+    const view = async (top_k: number, microBatches: number) => {
+      const how = { ...means(it), params: { top_k }, microBatches };
+      const of = (name: "last-hidden" | "top-ids" | "top-logits" | "top-place") =>
+        SUPPLIES[name].field!({ ...step }, how, "raw") as Promise<number[][][]>;
+      const [hidden, ids, logits, place] = [of("last-hidden"), of("top-ids"), of("top-logits"), of("top-place")];
+      return { hidden: await hidden, ids: await ids, logits: await logits, place: (await place) as unknown };
+    };
+    const k = 3;
+    const seen = await view(k, 1);
+    expect(await view(k, 3)).toEqual(seen);
+    const rows = await session.logits(step.trajectories.map(sequenceOf), { temperature: 0.7 });
+    const embedding = session.model.parameters.get("model.embed_tokens.weight")!;
+    const weights = await device.readF32(embedding.value);
+    const C = embedding.shape[1];
+    let at = 0;
+    for (const [i, { ids }] of step.trajectories.entries()) {
+      for (const [s, id] of ids.entries()) {
+        const row = rows.subarray(at++ * V, at * V);
+        const order = [...row.keys()].sort((a, b) => row[b] - row[a] || a - b).slice(0, k);
+        expect(seen.ids[i][s]).toEqual(order);
+        expect(seen.logits[i][s]).toEqual(order.map((v) => row[v]));
+        const place = order.indexOf(id);
+        expect((seen.place as (number | null)[][])[i][s]).toBe(place < 0 ? null : place);
+        for (const v of order) {
+          const z = seen.hidden[i][s].reduce((sum, h, c) => sum + h * weights[v * C + c], 0);
+          // Products of the pass have 12 significant bits.
+          expect(z / 0.7).toBeCloseTo(row[v], 2);
+        }
+      }
+    }
+    expect(at).toBe(t.ids.length + 4);
+    expect((await view(1000, 1)).ids[2][0].length).toBe(V);
     it.close();
   });
 

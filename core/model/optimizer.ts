@@ -141,6 +141,11 @@ export class AdamW {
     return { gradNorm, learningRate };
   }
 
+  /** The learning rate of the next of `total` steps. */
+  nextRate(total: number): number {
+    return learningRateAt(this.options, this.steps + 1, total, this.#math);
+  }
+
   /** Back to where a checkpoint was: moments are written by the caller. */
   restore(steps: number): void {
     this.steps = 0;

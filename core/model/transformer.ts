@@ -57,8 +57,16 @@ export interface HeldPass {
   close(): void;
 }
 
-/** Is shown the logits over the temperature of scored positions `at`, `at` + 1, …, [rows, V], a chunk at a time. */
-export type SeeLogits<T = void> = (at: number, rows: number, logits: Float32Array) => Promise<T> | T;
+/**
+ * Is shown the logits over the temperature of scored positions `at`, `at` + 1, …, [rows, V], a chunk at a time, and may ask
+ * for the hidden states [rows, C] that the head made them from.
+ */
+export type SeeLogits<T = void> = (
+  at: number,
+  rows: number,
+  logits: Float32Array,
+  hidden: () => Promise<Float32Array>,
+) => Promise<T> | T;
 
 /** Where embedding gradients of one optimiser step gather: a row for each distinct token of the step. */
 interface EmbeddingGradient {
@@ -756,8 +764,9 @@ export class Transformer {
       const rows = Math.min(chunk, S - at);
       device.run("gather_rows", picked, hidden.buffer, index, rows, C, at);
       this.#logits(z, picked, rows);
-      if (given.see) await given.see(at, rows, await this.#readLogits(z, rows, invT));
-      const dlogits = await backward?.dlogits?.(at, rows, await this.#readLogits(z, rows, invT));
+      const readHidden = () => device.readF32(picked, 0, rows * C);
+      if (given.see) await given.see(at, rows, await this.#readLogits(z, rows, invT), readHidden);
+      const dlogits = await backward?.dlogits?.(at, rows, await this.#readLogits(z, rows, invT), readHidden);
       device.run("logprob_fwd", result.logp, result.entropy, stats, z, targets, rows, V, ld, at, invT);
       if (!gradient) continue;
       device.run("logprob_bwd", z, stats, targets, gradient.dlogp, gradient.dentropy, rows, V, ld, at, invT);

@@ -10,7 +10,7 @@ export interface Param<T> {
   max?: number;
   choices?: readonly string[];
   /** The key of the run's configuration that it repeats: a run that does not set the parameter takes that key's value. */
-  config?: "promptsPerStep" | "rolloutsPerPrompt";
+  config?: "promptsPerStep" | "rolloutsPerPrompt" | "learningRate";
 }
 
 interface Bounds {

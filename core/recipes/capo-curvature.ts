@@ -1,4 +1,4 @@
-import { anything, choice, defineRecipe, flag, none, number } from "../recipe.ts";
+import { anything, choice, defineRecipe, flag, integer, none, number } from "../recipe.ts";
 import { seqMeanTokenMean } from "../rl/aggregate.ts";
 import { centred } from "../rl/baseline.ts";
 import type { Context } from "../rl/context.ts";
@@ -25,9 +25,9 @@ function headTokens(c: Context): HeadToken[] {
     }));
 }
 
-const headOf = (p: Record<string, unknown>): Head => ({
+const headOf = (c: Context, p: Record<string, unknown>): Head => ({
   kind: p["optimizer_model"] as Head["kind"],
-  lr: p["lr"] as number,
+  lr: (p["lr"] as number) * (c.optional("schedule")?.value() ?? 1),
   beta1: p["adam_beta1"] as number,
   beta2: p["adam_beta2"] as number,
   eps: p["adam_eps"] as number,
@@ -43,12 +43,14 @@ export default defineRecipe({
   describe: `A second-order model of the LM head alone predicts how far each token's step would move objective and policy;
 tokens that move either too far are dropped, and leave the divisor. The rest is GRPO with the group's mean alone taken off.
 Where the batch has no logp, the step is on-policy with lp over the top-k, as recorded. State: Adam's moments of the head
-(m, v by vocabulary row, t steps), advanced by the kept gradients over all trained tokens (the divisor was not read).`,
+(m, v by vocabulary row, t steps), advanced by the kept gradients over all trained tokens (the divisor was not read), once a
+rollout batch. Training: lr is the run's learningRate under its schedule; logits are over the temperature.`,
   formula:
     "keep iff |m_H| < tau_hessian and m_F < tau_fisher; m_H = lr⟨g, D⟩ + (lr²/2)A[(v·u)² − uᵀ(diag π − ππᵀ)u], m_F = (lr²/2)(v·u)², u = D·h",
   params: {
     optimizer_model: choice("adam", ["adam", "sgd"], "direction of the step"),
-    lr: number(1.5e-5, "learning rate of the step", { min: 0 }),
+    lr: number(1.5e-5, "peak learning rate of the step", { min: 0, config: "learningRate" }),
+    top_k: integer(50, "tokens of the softmax: the likeliest", { min: 1 }),
     tau_hessian: number(0.01, "bound of the objective's shift", { min: 0 }),
     symmetric: flag(true, "whether falls are allowed up to the bound as well"),
     tau_fisher: number(1e-4, "bound of the policy's shift", { min: 0 }),
@@ -58,10 +60,15 @@ Where the batch has no logp, the step is on-policy with lp over the top-k, as re
     eps_clip: number(0.2, "clip range on both sides of 1", { min: 0, max: 1 }),
     advantage: anything("reward minus group mean, no std", "the advantage in words; there is this one alone"),
   },
-  fields: { hidden: "raw", topk_ids: "raw", topk_logits: "raw", action_in_topk: "raw" },
+  fields: { hidden: "raw", topk_ids: "raw", topk_logits: "raw", action_in_topk: "raw", schedule: "batch" },
   trains: {
-    refuse:
-      "needs last hidden states and top-k logits of each token: supply hidden, topk_ids, topk_logits, action_in_topk",
+    supply: {
+      hidden: "last-hidden",
+      topk_ids: "top-ids",
+      topk_logits: "top-logits",
+      action_in_topk: "top-place",
+      schedule: "schedule",
+    },
   },
   state: {
     init: () => ({ m: {}, v: {}, t: 0 }),
@@ -69,13 +76,14 @@ Where the batch has no logp, the step is on-policy with lp over the top-k, as re
       const kept = c.kept.values();
       const tokens = headTokens(c).filter((_, t) => kept[t] !== 0);
       const count = Math.max(1, c.mask.sumOver(c.all).value());
-      return { ...advance(tokens, count, headOf(p), c.state as unknown as HeadMoments) };
+      return { ...advance(tokens, count, headOf(c, p), c.state as unknown as HeadMoments) };
     },
   },
   advantage: (c) => centred(c.reward, c.group),
   filter: (c, p) => {
     const moments = c.state as unknown as HeadMoments;
-    const shifts = headTokens(c).map((token) => headShifts(token, headOf(p), moments));
+    const head = headOf(c, p);
+    const shifts = headTokens(c).map((token) => headShifts(token, head, moments));
     const [objective, policy] = [shifts.map((s) => s.objective), shifts.map((s) => s.policy)];
     const low = (x: number): boolean => (p.symmetric ? x > -p.tau_hessian : x >= 0);
     const keep = shifts.map((s) => low(s.objective) && s.objective < p.tau_hessian && s.policy < p.tau_fisher);
@@ -84,7 +92,7 @@ Where the batch has no logp, the step is on-policy with lp over the top-k, as re
     return { keepToken: c.mask.mul(c.flags(c.token, keep)), leftOut: true };
   },
   outputs: (c, p) => {
-    if (c.has("logp")) return {};
+    if (c.has("logp") || c.has("logp_old")) return {};
     const lp = headTokens(c).map(({ logits, action }) => log(topProbabilities(logits)[action] ?? 1));
     const logp = c.graph.input(c.token, lp);
     const ratio = logp.sub(logp.stop()).exp();

@@ -147,8 +147,8 @@ export function readsBeyondRollouts(recipe: Recipe, params: Params = resolvePara
   );
 }
 
-/** Logits of a step on the host: half a gigabyte a field. */
-const MOST_LOGITS = 2 ** 26;
+/** Logits or hidden states of a step on the host: half a gigabyte a field. */
+const MOST_NUMBERS = 2 ** 26;
 
 /** Rollouts of a step kept in samples.jsonl. */
 const SAMPLES_KEPT = 4;
@@ -263,11 +263,12 @@ export class Trainer extends Learner {
       }
     }
     const { trajectoriesPerStep } = describeConfig(config);
-    const numbers = trajectoriesPerStep * config.maxTokens * model.config.vocabSize;
-    if (this.#logits.length > 0 && numbers > MOST_LOGITS) {
+    for (const { field, supply } of suppliesOf(this.recipe)) {
+      const count = trajectoriesPerStep * config.maxTokens * (supply.numbers?.(model.config) ?? 0);
+      if (count <= MOST_NUMBERS) continue;
       throw new CohortError(
         "bad-config",
-        `recipe ${this.recipe.id} reads logits, and a step may have ${numbers} of them, at most ${MOST_LOGITS} are kept`,
+        `recipe ${this.recipe.id} reads ${field}, and a step may have ${count} numbers of it, at most ${MOST_NUMBERS} are kept`,
         "lower promptsPerStep, rolloutsPerPrompt or maxTokens, or take a recipe that reads log-probabilities alone",
       );
     }
@@ -331,7 +332,8 @@ export class Trainer extends Learner {
     const { critic, buffer } = this;
     const microBatches = this.#pieces;
     const look = (of: Step) => plan(recipe, params, batchOf(of.trajectories, undefined), this.state);
-    const own = { config, task, session, params, state, reference, pool, critic, buffer };
+    const learningRate = session.optimizer.nextRate(this.optimizerSteps);
+    const own = { config, task, session, params, state, reference, pool, critic, buffer, learningRate };
     return { ...own, step, microBatches, drawn: this.#drawn, look };
   }
 

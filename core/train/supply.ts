@@ -9,6 +9,7 @@ import type { TaskSource } from "../tasks/index.ts";
 import * as buffer from "./supply/buffer.ts";
 import * as continuation from "./supply/continuation.ts";
 import * as demonstration from "./supply/demonstration.ts";
+import * as head from "./supply/head.ts";
 import * as passes from "./supply/pass.ts";
 import * as pool from "./supply/pool.ts";
 import * as reference from "./supply/reference.ts";
@@ -68,6 +69,11 @@ export const SUPPLIES: Readonly<Record<SupplyName, Supply>> = {
   "value-now": values.valueNow,
   "outcome-return": values.outcomeReturn,
   logits: passes.logits,
+  "last-hidden": head.lastHidden,
+  "top-ids": head.topIds,
+  "top-logits": head.topLogits,
+  "top-place": head.topPlace,
+  schedule: head.schedule,
   "reward-stream": text.rewardStream,
   "cut-values": continuation.cutValues,
   "probe-right": continuation.probeRight,

@@ -80,6 +80,8 @@ export interface Means {
   readonly buffer: GroupBuffer;
   /** steps done */
   readonly step: number;
+  /** learning rate of the next optimiser step */
+  readonly learningRate: number;
   /** pieces of a pass over a rollout batch */
   readonly microBatches: number;
 }

@@ -33,5 +33,6 @@ export const collision: Supply = {
 export const logits: Supply = {
   is: "the policy's logits over the temperature, a row over the vocabulary for each token",
   logits: true,
+  numbers: ({ vocabSize }) => vocabSize,
   probe: () => probes.token().map((tokens) => tokens.map(() => [0, 0.5, -0.5, 1])),
 };

@@ -21,6 +21,8 @@ export interface Supply {
   now?: boolean;
   /** All logits of the policy as it is: the trainer puts them into the batch itself. */
   logits?: boolean;
+  /** Numbers of a token that stay on the host for the step, where they are many. */
+  numbers?(model: { vocabSize: number; hiddenSize: number }): number;
   /** Whether its numbers tie trajectories together over the whole batch, so that mini-batches cannot part them. */
   whole?: boolean;
   /** What the task or configuration lacks for it, and how to supply that. */
