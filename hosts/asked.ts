@@ -1,9 +1,9 @@
 /** @file What an app asks of an engine, checked before any work: defaults filled in, the rest refused with its remedy. */
-import type { SampleOptions, ScoreOptions } from "../core/api.ts";
+import type { DeviceOptions, SampleOptions, ScoreOptions, TrainHooks } from "../core/api.ts";
 import { configKeys, type TrainConfig } from "../core/config.ts";
-import { CohortError } from "../core/errors.ts";
+import { CohortError, nearest } from "../core/errors.ts";
 import type { Row } from "../core/rewards/index.ts";
-import type { AppData, AppTask } from "./engine.ts";
+import type { AppData, AppTask, EngineOptions, EvaluateOptions, RunHooks } from "./engine.ts";
 
 /** A task whose prompts are rows. */
 export type CheckedTask = Omit<AppTask, "prompts" | "heldout"> & { prompts: readonly Row[]; heldout?: readonly Row[] };
@@ -14,6 +14,118 @@ function shown(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (typeof value === "number" || typeof value === "bigint") return String(value);
   return JSON.stringify(value)?.slice(0, 60) ?? "not given";
+}
+
+/** Every name of an options type: one that is added there and forgotten here does not compile. */
+type Names<T> = Record<keyof T, true>;
+
+const deviceNames: Names<DeviceOptions> = { threads: true, backend: true, adapter: true, precision: true, probe: true };
+const engineNames: Names<EngineOptions> = { ...deviceNames, gpu: true, storage: true, logger: true };
+const sampleNames: Names<SampleOptions> = {
+  ...deviceNames,
+  model: true,
+  prompt: true,
+  n: true,
+  maxTokens: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  minP: true,
+  seed: true,
+};
+const scoreNames: Names<ScoreOptions> = { ...deviceNames, model: true, ids: true, grad: true };
+const evaluateNames: Names<EvaluateOptions> = { checkpoint: true, reference: true, onNote: true, task: true };
+const callbackNames: Names<Omit<TrainHooks, "signal">> = {
+  beforeStep: true,
+  onStart: true,
+  onWarmStart: true,
+  onStep: true,
+  onEval: true,
+  onNote: true,
+};
+const hookNames: Names<RunHooks> = { ...callbackNames, signal: true, task: true, logger: true };
+const taskNames: Names<AppTask> = {
+  name: true,
+  prompts: true,
+  heldout: true,
+  rewards: true,
+  weights: true,
+  passAt: true,
+};
+const dataNames: Names<AppData> = { name: true, examples: true, heldout: true, format: true };
+
+/** Refuses what is no object of options, and the names that none of them has. */
+function known(where: string, given: unknown, names: Readonly<Record<string, true>>, what = "an option"): void {
+  if (!isRecord(given))
+    throw new CohortError("bad-input", `${where}: got ${shown(given)}`, "give an object of options");
+  const unknown = Object.keys(given).find((name) => !Object.hasOwn(names, name));
+  if (unknown === undefined) return;
+  const all = Object.keys(names);
+  const near = nearest(unknown, all);
+  const remedy = `${near ? `did you mean ${near}? ` : ""}There are ${all.join(", ")}`;
+  throw new CohortError("bad-input", `${where}: ${unknown} is not ${what}`, remedy);
+}
+
+/** Refuses a value that is given and does not fit. */
+function fits(where: string, given: object, name: string, may: (value: unknown) => boolean, remedy: string): void {
+  const value = (given as Record<string, unknown>)[name];
+  if (value === undefined || may(value)) return;
+  throw new CohortError("bad-input", `${where}: ${name} is ${shown(value)}`, `give ${remedy}`);
+}
+
+const hasFunction = (x: unknown, name: string) =>
+  typeof x === "object" && x !== null && typeof (x as Record<string, unknown>)[name] === "function";
+const isFunction = (x: unknown) => typeof x === "function";
+
+function checkDevice(where: string, asked: DeviceOptions): void {
+  const threads = (x: unknown) => x === "auto" || (Number.isInteger(x) && (x as number) >= 1 && (x as number) <= 256);
+  const among =
+    (...values: unknown[]) =>
+    (x: unknown) =>
+      values.includes(x);
+  fits(where, asked, "threads", threads, 'a whole number from 1 to 256, or "auto"');
+  fits(where, asked, "backend", among("auto", "wasm", "webgpu"), '"auto", "wasm" or "webgpu"');
+  fits(where, asked, "adapter", (x) => typeof x === "string", "a part of the adapter's name");
+  fits(where, asked, "precision", among(12, 24, "fast"), '12, 24 or "fast"');
+  fits(where, asked, "probe", (x) => typeof x === "boolean", "true or false");
+}
+
+function checkLogger(where: string, given: { logger?: unknown }): void {
+  const list = (x: unknown): unknown[] => (Array.isArray(x) ? x : [x]);
+  const loggers = (x: unknown) => list(x).every((logger) => hasFunction(logger, "onMetrics"));
+  fits(where, given, "logger", loggers, "an object with the method onMetrics(step, record), or a list of such");
+}
+
+/**
+ * @param more names that this host adds
+ * @throws CohortError("bad-input") naming the option and the nearest right one, or what may stand there
+ */
+export function checkEngine(options: object, more: readonly string[] = []): void {
+  const where = "createEngine";
+  const names = { ...engineNames, ...Object.fromEntries(more.map((name) => [name, true as const])) };
+  known(where, options, names);
+  checkDevice(where, options);
+  checkLogger(where, options);
+  const storage = (x: unknown) => typeof x === "string" || hasFunction(x, "readRange");
+  fits(where, options, "storage", storage, "a Storage, as memoryStorage() gives one");
+}
+
+/** @throws CohortError("bad-input") as `checkEngine` */
+export function checkHooks(hooks: RunHooks): void {
+  const where = "engine.train";
+  known(where, hooks, hookNames, "a hook");
+  for (const name of Object.keys(callbackNames)) fits(where, hooks, name, isFunction, "a function");
+  fits(where, hooks, "signal", (x) => hasFunction(x, "addEventListener"), "the signal of an AbortController");
+  checkLogger(where, hooks);
+}
+
+/** @throws CohortError("bad-input") as `checkEngine` */
+export function checkEvaluate(options: EvaluateOptions): void {
+  const where = "engine.evaluate";
+  known(where, options, evaluateNames);
+  for (const name of ["checkpoint", "reference"])
+    fits(where, options, name, (x) => typeof x === "string", "the folder of a model, or that of a run");
+  fits(where, options, "onNote", isFunction, "a function");
 }
 
 interface Limits {
@@ -34,9 +146,8 @@ function number(where: string, name: string, value: unknown, { least, most = Inf
   );
 }
 
-function modelOf(where: string, asked: { model: unknown }): void {
-  if (!isRecord(asked))
-    throw new CohortError("bad-input", `${where}: got ${shown(asked)}`, "give an object of options");
+function modelOf(where: string, asked: DeviceOptions & { model: unknown }): void {
+  checkDevice(where, asked);
   if (typeof asked.model === "string" && asked.model !== "") return;
   const remedy = "give the folder of a model, or that of a run; the makings of a new model are for train alone";
   throw new CohortError("bad-input", `${where}: model is ${shown(asked.model)}`, remedy);
@@ -45,6 +156,7 @@ function modelOf(where: string, asked: { model: unknown }): void {
 /** @throws CohortError("bad-input") naming the option, its value and what may stand there */
 export function checkedSample(asked: SampleOptions) {
   const where = "engine.sample";
+  known(where, asked, sampleNames);
   modelOf(where, asked);
   const { n = 1, maxTokens = 128, temperature = 1, topK = 0, topP = 1, minP = 0, seed = 0, ...rest } = asked;
   if (typeof asked.prompt !== "string") {
@@ -62,11 +174,14 @@ export function checkedSample(asked: SampleOptions) {
 
 /** @throws CohortError("bad-input") */
 export function checkedScore(asked: ScoreOptions): ScoreOptions {
-  modelOf("engine.score", asked);
+  const where = "engine.score";
+  known(where, asked, scoreNames);
+  modelOf(where, asked);
+  fits(where, asked, "grad", (x) => typeof x === "boolean", "true or false");
   const { ids } = asked;
   if (typeof ids === "string") return asked;
   if (Array.isArray(ids) && ids.every((id) => Number.isInteger(id) && id >= 0)) return asked;
-  throw new CohortError("bad-input", `engine.score: ids is ${shown(ids)}`, "give a list of token ids, or a text");
+  throw new CohortError("bad-input", `${where}: ids is ${shown(ids)}`, "give a list of token ids, or a text");
 }
 
 /** @throws CohortError("bad-config") for what parseConfig did not make: it fills in defaults and checks values */
@@ -76,6 +191,13 @@ export function checkConfig(config: TrainConfig, verb: "train" | "evaluate"): vo
   const absent = configKeys()
     .map(({ path }) => path.split(".")[0])
     .filter((key, i, all) => all.indexOf(key) === i && !Object.hasOwn(config, key));
+  const all = new Set(configKeys().map(({ path }) => path.split(".")[0]));
+  const unknown = Object.keys(config).find((key) => !all.has(key));
+  if (unknown !== undefined) {
+    const near = nearest(unknown, all);
+    const meant = near ? `did you mean ${near}? ` : "";
+    throw new CohortError("bad-config", `engine.${verb}: ${unknown} is not a key of the configuration`, meant + remedy);
+  }
   const text = (["task", "optimizer"] as const).find((key) => !isRecord(config[key]));
   if (absent.length === 0 && text === undefined) return;
   const wrong =
@@ -116,6 +238,7 @@ export function checkedTask(task: AppTask | AppData): CheckedTask | AppData {
         "give a list of rows, objects of columns",
       );
     }
+    known(at, task, dataNames, "a key of a task");
     return task as AppData;
   }
   if (!("prompts" in task)) {
@@ -123,6 +246,7 @@ export function checkedTask(task: AppTask | AppData): CheckedTask | AppData {
     throw new CohortError("bad-input", `${at}: no prompts among its keys (${has})`, "give { prompts, rewards }");
   }
   checkRewards((task as Record<string, unknown>).rewards, at, "reward" in task);
+  known(at, task, taskNames, "a key of a task");
   const { prompts, heldout, ...rest } = task as AppTask;
   return {
     ...rest,

@@ -12,7 +12,7 @@ import type { TrainConfig } from "../core/config.ts";
 import type { KernelConformance } from "../core/conformance-report.ts";
 import { CohortError } from "../core/errors.ts";
 import type { Storage } from "../core/host.ts";
-import { type CheckedTask, checkedTask } from "./asked.ts";
+import { type CheckedTask, checkEngine, checkEvaluate, checkedTask, checkHooks } from "./asked.ts";
 import type { PageOffers, SentTask, StorageKind, WorkerOffers } from "./browser-messages.ts";
 import type { CpuDevice } from "./cpu.ts";
 import { type AppData, type EngineOptions, type HostEngine, type RunHooks, rewardsByName } from "./engine.ts";
@@ -26,7 +26,7 @@ export type * from "../core/api.ts";
 export { parseConfig, type TrainConfig } from "../core/config.ts";
 export { CohortError, type ErrorCode } from "../core/errors.ts";
 export { version } from "../core/generated/version.ts";
-export type { AppData, AppTask, HostEngine, RunHooks } from "./engine.ts";
+export type { AppData, AppTask, EvaluateOptions, HostEngine, RunHooks } from "./engine.ts";
 export type { Logger, MetricRecord } from "./log/logger.ts";
 export type { TrainingRun } from "./running.ts";
 
@@ -70,6 +70,7 @@ interface Listening extends TrainHooks {
  * @throws CohortError where what is asked for is not there: threads without cross-origin isolation, WebGPU, a storage
  */
 export async function createEngine(options: BrowserOptions = {}): Promise<BrowserEngine> {
+  checkEngine(options, ["root", "worker"]);
   if (options.gpu) return (await import("./browser-local.ts")).createLocalEngine(options);
   const { gpu: _, storage: asked = "auto", root = "cohort", worker: script, logger: ours, ...device } = options;
   const worker = script
@@ -146,13 +147,16 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     return { ...rest, rewardNames: Object.keys(rewardsByName(rewards)) };
   };
 
-  const train = (config: TrainConfig, { task: given, logger, ...rest }: RunHooks = {}) =>
-    withLoggers([...loggerList(ours), ...loggerList(logger)], rest, async (hooks) => {
+  const train = async (config: TrainConfig, asked: RunHooks = {}) => {
+    checkHooks(asked);
+    const { task: given, logger, ...rest } = asked;
+    return withLoggers([...loggerList(ours), ...loggerList(logger)], rest, async (hooks) => {
       const task = given && checkedTask(given);
       return during({ ...hooks, rewards: rewardsOf(task) }, (run) =>
         port.call("train", run, config, sent(task), hooks.beforeStep !== undefined),
       );
     });
+  };
   let closed = false;
 
   return {
@@ -162,7 +166,9 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     storage: typeof asked === "string" ? storageOver(port) : asked,
     train,
     start: (config, hooks = {}) => startRun(train, config, hooks),
-    async evaluate(config, { onNote, task: given, ...at } = {}) {
+    async evaluate(config, options = {}) {
+      checkEvaluate(options);
+      const { onNote, task: given, ...at } = options;
       const task = given && checkedTask(given);
       return during({ onNote, rewards: rewardsOf(task) }, (run) => port.call("evaluate", run, config, at, sent(task)));
     },

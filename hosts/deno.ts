@@ -6,6 +6,7 @@ import type { DeviceOptions } from "../core/api.ts";
 import { recipeIds } from "../core/generated/recipe-ids.ts";
 import { loadRecipe, paramsOf } from "../core/recipe.ts";
 import { replay } from "../core/replay.ts";
+import { checkEngine } from "./asked.ts";
 import type { Io } from "./cli/command.ts";
 import { main } from "./cli/main.ts";
 import { taskSource } from "./cli/task-source.ts";
@@ -18,7 +19,7 @@ import { examineWebGpu, hasHardwareGpu, openWebGpu } from "./web-gpu.ts";
 import { spawnWebThread } from "./web-threads.ts";
 
 export { CpuDevice } from "./cpu.ts";
-export type { AppData, AppTask, EngineOptions, HostEngine, RunHooks } from "./engine.ts";
+export type { AppData, AppTask, EngineOptions, EvaluateOptions, HostEngine, RunHooks } from "./engine.ts";
 export type { Logger, MetricRecord } from "./log/logger.ts";
 export type { TrainingRun } from "./running.ts";
 
@@ -52,6 +53,7 @@ export function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
 }
 
 export async function createEngine(options: EngineOptions = {}): Promise<HostEngine> {
+  checkEngine(options);
   const { gpu, storage = nodeStorage(), logger, ...device } = options;
   return makeEngine({
     ...(await openDevice(...withOwnGpu(device, gpu, reach()))),

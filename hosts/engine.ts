@@ -32,7 +32,15 @@ import { Session } from "../core/session.ts";
 import { loadTask, type TaskSource } from "../core/tasks/index.ts";
 import { tellOnce } from "../core/train/once.ts";
 import { evaluate, evaluateData, openModel, type Runtime, train } from "../core/train.ts";
-import { type CheckedTask, checkConfig, checkedSample, checkedScore, checkedTask } from "./asked.ts";
+import {
+  type CheckedTask,
+  checkConfig,
+  checkEvaluate,
+  checkedSample,
+  checkedScore,
+  checkedTask,
+  checkHooks,
+} from "./asked.ts";
 import { openDataSet } from "./data-set.ts";
 import type { Opened } from "./device.ts";
 import { HeldDevice } from "./held-device.ts";
@@ -87,6 +95,16 @@ export interface EngineOptions extends DeviceOptions {
   logger?: Logger | readonly Logger[];
 }
 
+/** What an evaluation may be told, beside its configuration. */
+export interface EvaluateOptions {
+  /** model directory or run folder to evaluate instead of the configuration's model */
+  checkpoint?: string;
+  /** model directory of the reference policy, for recipes on data sets that read one */
+  reference?: string;
+  onNote?(text: string): void;
+  task?: AppTask | AppData;
+}
+
 /** An engine that also takes a task from the app, and whose files can be reached. */
 export interface HostEngine extends Engine {
   readonly storage: Storage;
@@ -94,10 +112,7 @@ export interface HostEngine extends Engine {
   train(config: TrainConfig, hooks?: RunHooks): Promise<TrainResult>;
   /** The same run, in hand at once: to observe step by step, to pause, to stop. */
   start(config: TrainConfig, hooks?: RunHooks): TrainingRun;
-  evaluate(
-    config: TrainConfig,
-    options?: { checkpoint?: string; reference?: string; onNote?(text: string): void; task?: AppTask | AppData },
-  ): Promise<EvalResult>;
+  evaluate(config: TrainConfig, options?: EvaluateOptions): Promise<EvalResult>;
 }
 
 export interface EngineParts extends Opened {
@@ -219,8 +234,12 @@ export function makeEngine(parts: EngineParts): HostEngine {
     );
     return { ...result, seconds: (clock() - began) / 1000 };
   };
-  const loggedRun = (config: TrainConfig, { logger, ...hooks }: RunHooks = {}) =>
-    withLoggers([...loggerList(parts.logger), ...loggerList(logger)], hooks, (told) => trainRun(config, told));
+  const loggedRun = async (config: TrainConfig, asked: RunHooks = {}) => {
+    checkHooks(asked);
+    const { logger, ...hooks } = asked;
+    const loggers = [...loggerList(parts.logger), ...loggerList(logger)];
+    return withLoggers(loggers, hooks, (told) => trainRun(config, told));
+  };
   return {
     storage,
     get runtime() {
@@ -228,8 +247,10 @@ export function makeEngine(parts: EngineParts): HostEngine {
     },
     train: loggedRun,
     start: (config, hooks = {}) => startRun(loggedRun, config, hooks),
-    async evaluate(config, { checkpoint: model, reference, onNote, task: given } = {}) {
+    async evaluate(config, options = {}) {
       checkConfig(config, "evaluate");
+      checkEvaluate(options);
+      const { checkpoint: model, reference, onNote, task: given } = options;
       void held.now;
       const task = await source(config, given, onNote);
       const checkpoint = model && (await modelFolder(storage, model));

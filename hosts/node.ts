@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { DeviceOptions } from "../core/api.ts";
+import { checkEngine } from "./asked.ts";
 import { taskSource } from "./cli/task-source.ts";
 import type { CpuDevice } from "./cpu.ts";
 import { openCpu, openDevice, type Reach } from "./device.ts";
@@ -11,7 +12,7 @@ import { withOwnGpu } from "./own-gpu.ts";
 import { nodeStorage } from "./storage.ts";
 
 export { CpuDevice } from "./cpu.ts";
-export type { AppData, AppTask, EngineOptions, HostEngine, RunHooks } from "./engine.ts";
+export type { AppData, AppTask, EngineOptions, EvaluateOptions, HostEngine, RunHooks } from "./engine.ts";
 export { downloadModel } from "./hub.ts";
 export type { Logger, MetricRecord } from "./log/logger.ts";
 export { spawnThread } from "./node-threads.ts";
@@ -47,6 +48,7 @@ export function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
 }
 
 export async function createEngine(options: EngineOptions = {}): Promise<HostEngine> {
+  checkEngine(options);
   const { gpu, storage = nodeStorage(), logger, ...device } = options;
   return makeEngine({
     ...(await openDevice(...withOwnGpu(device, gpu, reach()))),

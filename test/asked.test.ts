@@ -66,6 +66,7 @@ test.each<[string, unknown]>([
   ["seed", -1],
   ["prompt", undefined],
   ["model", { config: {} }],
+  ["precision", 16],
 ])("sample refuses %s %s, with what may stand there", async (name, value) => {
   const failure = await drawn(engine, { prompt: "a", [name]: value }).catch((e) => e);
   expect(failure).toBeInstanceOf(CohortError);
@@ -88,6 +89,39 @@ test.each<[string, unknown, unknown, RegExp]>([
   ["a prompt of another kind", null, { task: { prompts: ["a", 7], rewards } }, /prompts\[1\] is 7 — give a text, or a/],
   ["prompts that are no list", null, { task: { prompts: "a", rewards } }, /prompts is "a" — give a list/],
   ["no prompts", null, { task: { rewards } }, /no prompts among its keys \(rewards\)/],
+  [
+    "a misspelt key of a task",
+    null,
+    { task: { ...task, weight: {} } },
+    /weight is not a key of a task — did you mean weights\?/,
+  ],
+  [
+    "a misspelt key of examples",
+    null,
+    { task: { examples: [{ text: "a" }], fromat: "text" } },
+    /did you mean format\?/,
+  ],
+  [
+    "a misspelt hook",
+    null,
+    { task, onSteps: () => {} },
+    /engine\.train: onSteps is not a hook — did you mean onStep\? There/,
+  ],
+  ["a hook that is no function", null, { task, onStep: "log" }, /onStep is "log" — give a function/],
+  [
+    "an AbortController for its signal",
+    null,
+    { task, signal: new AbortController() },
+    /signal is .* — give the signal of/,
+  ],
+  ["a logger without onMetrics", null, { task, logger: { log() {} } }, /logger is .* with the method onMetrics\(/],
+  ["hooks that are none", null, 7, /engine\.train: got 7 — give an object/],
+  [
+    "a key that parseConfig would not take",
+    { ...parseConfig({}), learningrate: 1 },
+    { task },
+    /learningrate is not a key of the configuration — did you mean learningRate\?/,
+  ],
   ["examples that are texts", null, { task: { examples: ["a"] } }, /examples holds "a" — give a list of rows/],
 ])("train refuses %s", async (_, given, hooks, message) => {
   const asked = (given === null ? config("refused") : given) as TrainConfig;
@@ -95,6 +129,45 @@ test.each<[string, unknown, unknown, RegExp]>([
   expect(failure).toBeInstanceOf(CohortError);
   expect(failure.message).toMatch(message);
   expect(await storage.exists("refused")).toBe(false);
+});
+
+test.each<[string, (engine: HostEngine) => Promise<unknown>, RegExp]>([
+  [
+    "sample",
+    (e) => drawn(e, { prompt: "a", max_tokens: 4 } as never),
+    /sample: max_tokens is .* did you mean maxTokens\?/,
+  ],
+  [
+    "score",
+    (e) => e.score({ model: "run", ids: "ab", gradient: true } as never),
+    /score: gradient is not an option — did/,
+  ],
+  [
+    "evaluate",
+    (e) => e.evaluate(config("run"), { checkpiont: "run" } as never),
+    /evaluate: .* did you mean checkpoint\?/,
+  ],
+  [
+    "start",
+    (e) => e.start(config("refused"), { onstep() {} } as never).result,
+    /onstep is not a hook — did you mean onStep/,
+  ],
+  [
+    "createEngine",
+    () => createEngine({ thread: 2 } as never),
+    /createEngine: thread is .* did you mean threads\? There are/,
+  ],
+  [
+    "createEngine",
+    () => createEngine({ backend: "webgpuu" } as never),
+    /backend is "webgpuu" — give "auto", "wasm" or/,
+  ],
+  ["createEngine", () => createEngine({ threads: 0 }), /threads is 0 — give a whole number from 1 to 256, or "auto"/],
+  ["createEngine", () => createEngine({ storage: {} } as never), /storage is \{\} — give a Storage/],
+])("%s refuses a misspelt option, and a value that means nothing", async (_, call, message) => {
+  const failure = (await call(engine).catch((e) => e)) as CohortError;
+  expect(failure).toBeInstanceOf(CohortError);
+  expect(failure.message).toMatch(message);
 });
 
 test("train and evaluate need nothing but a configuration", async () => {
