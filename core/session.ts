@@ -390,7 +390,7 @@ function seeRows<T>(
   held: HeldPass | null | undefined,
 ): SeeLogits<T> {
   return async (at, count, logits, hidden) =>
-    see({ first: from + at, count, logits, reference: held ? await held.logits(at, count) : null }, hidden);
+    see({ first: from + at, count, logits, reference: held ? await held.logits(at, count) : null }, hidden!);
 }
 
 function offsetsOf(sequences: readonly Sequence[]): Uint32Array {

@@ -65,7 +65,7 @@ export type SeeLogits<T = void> = (
   at: number,
   rows: number,
   logits: Float32Array,
-  hidden: () => Promise<Float32Array>,
+  hidden?: () => Promise<Float32Array>,
 ) => Promise<T> | T;
 
 /** Where embedding gradients of one optimiser step gather: a row for each distinct token of the step. */
