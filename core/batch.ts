@@ -263,7 +263,9 @@ export class Batch {
         ),
       );
     }
-    const inside = level === this.trajectory || level === this.group ? undefined : level.find(this.trajectory);
+    // A coarser level of one trajectory each looks like one inside trajectories: what was declared decides.
+    const flat = level === this.trajectory || this.trajectory.isBelow(level);
+    const inside = flat ? undefined : level.find(this.trajectory);
     if (!inside?.offsets) return Array.from(data);
     const offsets = inside.offsets;
     return Array.from({ length: this.trajectory.size }, (_, i) =>

@@ -1,5 +1,5 @@
 import { choice, defineRecipe, number } from "../recipe.ts";
-import { centred, zScore } from "../rl/baseline.ts";
+import { centred, keepSingles, zScore } from "../rl/baseline.ts";
 
 export default defineRecipe({
   id: "gigpo",
@@ -7,7 +7,8 @@ export default defineRecipe({
   stage: ["advantage"],
   describe: `Two levels of groups: the episode's advantage among the prompt's trajectories, and each step's among all steps
 of that prompt that were taken in the same state (the anchor). A step is compared by its discounted return.
-Text similarity between states is left out: anchors are equal keys. A set of one has step advantage 0.`,
+Text similarity between states is left out: anchors are equal keys. A set of one has step advantage 0; as in the code, a
+group of one keeps its raw reward (mean 0, deviation 1).`,
   formula: "A_{i,t} = (R_i − mean_g)[/std] + omega·(r̃_{i,k} − mean over (group, state))[/std]",
   params: {
     omega: number(1, "weight of the step's advantage"),
@@ -24,7 +25,9 @@ Text similarity between states is left out: anchors are equal keys. A set of one
     const ret = c.field("step_reward").recur(c.trajectory, "backward", p.gamma);
     const scaled = p.mode === "mean_std_norm";
     const options = { eps: p.adv_eps, ddof: p.std_ddof };
-    const episode = scaled ? zScore(c.reward, c.group, options) : centred(c.reward, c.group);
+    const episode = scaled
+      ? zScore(c.reward, c.group, { ...options, rawSingles: true })
+      : keepSingles(c.reward, c.group, centred(c.reward, c.group));
     const local = scaled ? zScore(ret, anchor, options) : centred(ret, anchor);
     const advantage = local.mul(p.omega).add(episode);
     c.output("step_return", ret);
