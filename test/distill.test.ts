@@ -67,7 +67,7 @@ test("the loss of a student moves with every weight as its gradient says", async
   const loss = () => divergences().reduce((sum, kl, t) => sum + drow[t] * kl, 0);
 
   const held = teacher.hold(packed, temperature);
-  const beside = async (at: number, count: number, logits: Float32Array) => ({
+  const beside = async (at: number, count: number, logits: Float32Array, ..._: unknown[]) => ({
     first: at,
     count,
     logits,

@@ -24,6 +24,10 @@ const sort = {
 const { warmStart: _, ...cold } = sort;
 const rows = { ...cold, kl: "full", steps: 2, evalPrompts: 0 };
 
+/** Two steps with noise in the hidden states of training passes. */
+const { params: __, ...free } = rows;
+const noise = { ...free, kl: null, recipe: "alp", params: { sigma_init: 0.02 } };
+
 /** The model of the folder "model" under the app's own prompts and reward. */
 const stories = {
   promptsPerStep: 2,
@@ -38,7 +42,7 @@ const stories = {
 const opening = ["Once upon a time", "One day, a little girl", "Tom and his dog", "The sun was"];
 
 export interface Asked {
-  run: "sort" | "rows" | "stories";
+  run: "sort" | "rows" | "noise" | "stories";
   /** run folder */
   out: string;
   /** model folder of "stories" */
@@ -68,7 +72,7 @@ export interface RunRecord {
 export async function makeRun(engine: HostEngine, asked: Asked, disturb?: Disturb): Promise<RunRecord> {
   const { run, out, model = "model", resume = false, checkpointEvery = 1, stopAfter } = asked;
   const own = { out, resume, checkpointEvery };
-  const config = parseConfig({ ...{ sort, rows, stories: { ...stories, model } }[run], ...own });
+  const config = parseConfig({ ...{ sort, rows, noise, stories: { ...stories, model } }[run], ...own });
   const stop = new AbortController();
   let device = "";
   const notes: string[] = [];
