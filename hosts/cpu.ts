@@ -27,10 +27,10 @@ const SHARED = 6;
 const SCRATCH = 7;
 const SCRATCH_BYTES = 8;
 const STOP = 9;
-/** The packed left block of matmul: 1,024 × 256, split. */
-const SHARED_BYTES = 1024 * 256 * 4 * 2;
-/** A thread's left panels of a product, 100 × 256 split, and a tile. */
-const OWN_SCRATCH = 100 * 256 * 4 * 2 + 4096;
+/** A packed right block of matmul: 64 panels of 8 × 512, split. */
+const SHARED_BYTES = 64 * 8 * 512 * 4 * 2;
+/** A thread's left panels of a product, 60 × 512 split, and a tile. */
+const OWN_SCRATCH = 60 * 512 * 4 * 2 + 4096;
 const PROGRAM_WORDS = 1 << 16;
 
 /** First-fit allocator with coalescing; addresses ascend. */

@@ -4,6 +4,7 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { DeviceBuffer } from "../core/device.ts";
 import type { CpuDevice } from "../hosts/cpu.ts";
 import { cpu } from "./support/devices.ts";
 import { dot, firstDifference, noise, sum64 } from "./support/reference.ts";
@@ -79,6 +80,61 @@ describe("matmul", () => {
       }),
       { numRuns: 120 },
     );
+  });
+  test("more than a block each way: 1, 2 and 3 threads give the bits of the product in pieces within a block", async () => {
+    const three = await cpu(3);
+    // Few rows: columns are shared among threads. Many: rows.
+    for (const [m, n, k, precision] of [
+      [7, 1090, 1040, 12],
+      [7, 1090, 520, 24],
+      [130, 523, 1040, 12],
+      [130, 523, 520, 24],
+    ] as const) {
+      for (const bT of [false, true]) {
+        const [bK, bCol] = bT ? [1, k] : [n, 1];
+        const a = noise(m * k, 1);
+        const b = noise(k * n, 2);
+        const bits = async (d: CpuDevice, columns: number) => {
+          const [A, B, Z, C] = [put(d, a), put(d, b), put(d, noise(n, 3)), d.alloc(m * n, "c")];
+          if (columns === n) d.run("matmul", C, A, B, Z, m, n, k, k, 1, bK, bCol, n, 0, precision);
+          else {
+            for (let j = 0; j < n; j += columns) {
+              for (let x = 0; x < k; x += 300) {
+                const [w, depth] = [Math.min(columns, n - j), Math.min(300, k - x)];
+                const left = Float32Array.from(
+                  { length: m * depth },
+                  (_, i) => a[Math.floor(i / depth) * k + x + (i % depth)],
+                );
+                const right = Float32Array.from(
+                  { length: depth * w },
+                  (_, i) => b[(x + Math.floor(i / w)) * bK + (j + (i % w)) * bCol],
+                );
+                const [l, r] = [put(d, left), put(d, right)];
+                const part = d.alloc(m * w, "part");
+                if (x > 0) d.write(part, await columnsOf(d, C, j, w));
+                d.run("matmul", part, l, r, Z, m, w, depth, depth, 1, w, 1, w, x > 0 ? 1 : 0, precision);
+                await putColumns(d, C, part, j, w);
+                for (const x of [l, r, part]) d.free(x);
+              }
+            }
+          }
+          const result = await d.readF32(C);
+          for (const x of [A, B, Z, C]) d.free(x);
+          return result;
+        };
+        const columnsOf = async (d: CpuDevice, c: DeviceBuffer, j: number, w: number) => {
+          const all = await d.readF32(c);
+          return Float32Array.from({ length: m * w }, (_, i) => all[Math.floor(i / w) * n + j + (i % w)]);
+        };
+        const putColumns = async (d: CpuDevice, c: DeviceBuffer, part: DeviceBuffer, j: number, w: number) => {
+          const values = await d.readF32(part);
+          for (let i = 0; i < m; i++) d.write(c, values.subarray(i * w, (i + 1) * w), i * n + j);
+        };
+        const want = await bits(device, 100);
+        for (const d of [device, two, three]) expect(firstDifference(await bits(d, n), want)).toBe(-1);
+      }
+    }
+    three.close();
   });
   test("more rows than a block, k over several blocks, accumulating in two halves = at once", async () => {
     const [m, n, k] = [1030, 9, 600];

@@ -7,78 +7,120 @@
  * Blocks over k go through C in f32, which is the accumulator itself, so blocking changes no bit.
  * bK = 0: B is what `pack_right` made of it (hosts/cpu.ts keeps weights so while they do not change).
  */
-import { packCols, packRows } from "./pack";
+import { GROUP, packRows, packSideBySide } from "./pack";
 import { NR, PANEL, panelBytes, tileEdge, tileRows } from "./tile";
 import { barrier, shareEnd, sharedScratch, shareStart, threadCount, threadScratch } from "./parallel";
 
-/** Inner elements a block: a right panel of 256 × 8 is 8 kB (16 kB split) and stays in the first-level cache. */
-export const KC: i32 = 256;
-/** Rows a block: the packed left block is 1 MB (2 MB split). */
-export const MC: i32 = 1020;
-/** Rows a block of a thread's own, where the right operand is packed already: 100 kB (200 kB split). */
-const OWN_ROWS: i32 = 100;
+/** Inner elements a block: a right panel of 512 × 8 is 16 kB (32 kB split), a left one 10 kB: both stay in the first-level cache. */
+export const KC: i32 = 512;
+/** Panels a block of a right operand that is packed for one product: 1 MB (2 MB split), in scratch that threads share. */
+const PANELS: i32 = 64;
+/** Rows a block of a thread's own, a multiple of every tile's: 120 kB (240 kB split) stay in the second-level cache. */
+const OWN_ROWS: i32 = 60;
 
 export function matmul(
   c: usize, a: usize, b: usize, bias: usize,
   m: i32, n: i32, k: i32, aRow: i32, aK: i32, bK: i32, bCol: i32, ldc: i32, mode: i32, precision: i32,
 ): void {
   const split = precision == 24;
-  if (bK == 0) {
-    matmulPacked(c, a, b, bias, m, n, k, aRow, aK, ldc, mode, split);
-    return;
-  }
+  const mr = tileRows(PANEL, split);
+  const columns = (n + NR - 1) / NR;
+  // Rows are shared where there are many, and where columns are too few; either way each element is one thread's.
+  const byRow = m >= 6 * mr * threadCount() || columns < threadCount();
+  const rowStart = byRow ? shareStart(m, mr) : 0;
+  const rowEnd = byRow ? shareEnd(m, mr) : m;
+  const packed = bK == 0;
   const shared = sharedScratch();
+  // A packed operand is one block of columns.
+  const step = packed ? max(columns, 1) : PANELS;
+  for (let j0 = 0; j0 < columns; j0 += step) {
+    const width = min(step, columns - j0);
+    const from = byRow ? 0 : shareStart(width, 1);
+    const to = byRow ? width : shareEnd(width, 1);
+    if (mode == 2 || (mode == 0 && k == 0)) fillRows(c, bias, rowStart, rowEnd, (j0 + from) * NR, min(n, (j0 + to) * NR), ldc, mode);
+    for (let k0 = 0; k0 < k; k0 += KC) {
+      const kc = min(KC, k - k0);
+      let panels = shared;
+      if (packed) {
+        panels = b + panelBytes(NR * columns, k0, split);
+      } else {
+        // Nobody packs where another still reads the block before.
+        if (byRow ? j0 > 0 || k0 > 0 : j0 > 0 && k0 == 0) barrier();
+        const packFrom = byRow ? shareStart(width, GROUP) : from;
+        const packTo = byRow ? shareEnd(width, GROUP) : to;
+        packPanels(panels, b, j0, packFrom, packTo, n, k0, kc, bK, bCol, split);
+        if (byRow) barrier();
+      }
+      const loadC = mode != 0 || k0 > 0;
+      for (let m0 = rowStart; m0 < rowEnd; m0 += OWN_ROWS) {
+        const rows = min(OWN_ROWS, rowEnd - m0);
+        packLeft(a, m0, rows, k0, kc, aRow, aK, split);
+        tiles(c, m0, rows, j0, from, to, n, panels, kc, ldc, loadC, split);
+      }
+    }
+  }
+}
+
+/** Columns from … to of the rows: the bias (mode 2), or zeros. */
+function fillRows(c: usize, bias: usize, rowStart: i32, rowEnd: i32, from: i32, to: i32, ldc: i32, mode: i32): void {
+  const bytes = <usize>(to - from) << 2;
+  for (let i = rowStart; i < rowEnd; i++) {
+    const at = c + (<usize>(i * ldc + from) << 2);
+    if (mode == 2) memory.copy(at, bias + (<usize>from << 2), bytes);
+    else memory.fill(at, 0, bytes);
+  }
+}
+
+/** Rows m0 … of A for a block of k, into this thread's scratch. */
+function packLeft(a: usize, m0: i32, rows: i32, k0: i32, kc: i32, aRow: i32, aK: i32, split: bool): void {
+  const mr = tileRows(PANEL, split);
   const own = threadScratch();
-  const rowBytes = <usize>ldc << 2;
+  const panel = panelBytes(mr, kc, split);
+  if (aK == 1) {
+    for (let i = 0, dst = own; i < rows; i += mr, dst += panel) {
+      packRows(dst, a + (<usize>((m0 + i) * aRow + k0) << 2), <usize>aRow << 2, min(mr, rows - i), kc, mr, split);
+    }
+  } else {
+    packSideBySide(own, panel, a + (<usize>(k0 * aK + m0) << 2), <usize>aK << 2, rows, kc, mr, split);
+  }
+}
+
+/** Panels from … to of the block of B that begins at panel j0. */
+function packPanels(
+  out: usize, b: usize, j0: i32, from: i32, to: i32, n: i32, k0: i32, kc: i32, bK: i32, bCol: i32, split: bool,
+): void {
+  const panel = panelBytes(NR, kc, split);
+  const dst = out + <usize>from * panel;
+  const col = (j0 + from) * NR;
+  const cols = min((to - from) * NR, n - col);
+  if (bK == 1) {
+    for (let i = 0, at = dst; i < cols; i += NR, at += panel) {
+      packRows(at, b + (<usize>((col + i) * bCol + k0) << 2), <usize>bCol << 2, min(NR, cols - i), kc, NR, split);
+    }
+  } else {
+    packSideBySide(dst, panel, b + (<usize>(k0 * bK + col) << 2), <usize>bK << 2, cols, kc, NR, split);
+  }
+}
+
+/** The packed rows times panels from … to. */
+function tiles(
+  c: usize, m0: i32, rows: i32, j0: i32, from: i32, to: i32, n: i32, panels: usize, kc: i32, ldc: i32, loadC: bool, split: bool,
+): void {
+  const own = threadScratch();
+  const spare = own + panelBytes(OWN_ROWS, KC, split);
   const mr = tileRows(PANEL, split);
   const lo = <usize>mr << 2;
-  if (mode == 2 || (mode == 0 && k == 0)) {
-    const end = shareEnd(m, 1);
-    for (let i = shareStart(m, 1); i < end; i++) {
-      if (mode == 2) memory.copy(c + <usize>i * rowBytes, bias, <usize>n << 2);
-      else memory.fill(c + <usize>i * rowBytes, 0, <usize>n << 2);
-    }
-    barrier();
-  }
-  const columns = (n + NR - 1) / NR;
-  // Few columns and many rows (LoRA, small heads): share the rows instead. Either way each element is one thread's.
-  const byColumn = columns >= 2 * threadCount();
-  for (let k0 = 0; k0 < k; k0 += KC) {
-    const kc = min(KC, k - k0);
-    const loadC = mode != 0 || k0 > 0;
-    const aPanel = panelBytes(mr, kc, split);
-    for (let m0 = 0; m0 < m; m0 += MC) {
-      const mc = min(MC, m - m0);
-      const rowsOfTiles = (mc + mr - 1) / mr;
-      if (k0 > 0 || m0 > 0) barrier();
-      const packEnd = shareEnd(rowsOfTiles, 1);
-      for (let t = shareStart(rowsOfTiles, 1); t < packEnd; t++) {
-        const i = m0 + t * mr;
-        const dst = shared + <usize>t * aPanel;
-        const rows = min(mr, m - i);
-        if (aK == 1) packRows(dst, a + (<usize>(i * aRow + k0) << 2), <usize>aRow << 2, rows, kc, mr, split);
-        else packCols(dst, a + (<usize>(k0 * aK + i) << 2), <usize>aK << 2, rows, kc, mr, split);
-      }
-      barrier();
-      const colStart = byColumn ? shareStart(columns, 1) : 0;
-      const colEnd = byColumn ? shareEnd(columns, 1) : columns;
-      const tileStart = byColumn ? 0 : shareStart(rowsOfTiles, 1);
-      const tileEnd = byColumn ? rowsOfTiles : shareEnd(rowsOfTiles, 1);
-      if (tileStart < tileEnd) {
-        for (let j = colStart; j < colEnd; j++) {
-          const col = j * NR;
-          const cols = min(NR, n - col);
-          if (bK == 1) packRows(own, b + (<usize>(col * bCol + k0) << 2), <usize>bCol << 2, cols, kc, NR, split);
-          else packCols(own, b + (<usize>(k0 * bK + col) << 2), <usize>bK << 2, cols, kc, NR, split);
-          const spare = own + panelBytes(NR, kc, split);
-          let at = c + <usize>(m0 + tileStart * mr) * rowBytes + (<usize>col << 2);
-          let panel = shared + <usize>tileStart * aPanel;
-          for (let t = tileStart; t < tileEnd; t++, panel += aPanel) {
-            tileEdge(PANEL, at, rowBytes, panel, lo, own, kc, loadC, split, min(mr, mc - t * mr), cols, spare);
-            at += <usize>mr * rowBytes;
-          }
-        }
-      }
+  const rowBytes = <usize>ldc << 2;
+  const left = panelBytes(mr, kc, split);
+  const right = panelBytes(NR, kc, split);
+  let panel = panels + <usize>from * right;
+  for (let j = from; j < to; j++, panel += right) {
+    const col = (j0 + j) * NR;
+    const cols = min(NR, n - col);
+    let at = c + <usize>m0 * rowBytes + (<usize>col << 2);
+    for (let i = 0, l = own; i < rows; i += mr, l += left) {
+      tileEdge(PANEL, at, rowBytes, l, lo, panel, kc, loadC, split, min(mr, rows - i), cols, spare);
+      at += <usize>mr * rowBytes;
     }
   }
 }
@@ -87,60 +129,8 @@ export function matmul(
 export function pack_right(out: usize, b: usize, n: i32, k: i32, bK: i32, bCol: i32, precision: i32): void {
   const split = precision == 24;
   const columns = (n + NR - 1) / NR;
-  const end = shareEnd(columns, 1);
   for (let k0 = 0; k0 < k; k0 += KC) {
-    const kc = min(KC, k - k0);
     const block = out + panelBytes(NR * columns, k0, split);
-    for (let j = shareStart(columns, 1); j < end; j++) {
-      const dst = block + panelBytes(NR * j, kc, split);
-      const col = j * NR;
-      const cols = min(NR, n - col);
-      if (bK == 1) packRows(dst, b + (<usize>(col * bCol + k0) << 2), <usize>bCol << 2, cols, kc, NR, split);
-      else packCols(dst, b + (<usize>(k0 * bK + col) << 2), <usize>bK << 2, cols, kc, NR, split);
-    }
-  }
-}
-
-/** Each thread packs the left rows that it needs itself: no barrier. */
-function matmulPacked(
-  c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, aRow: i32, aK: i32, ldc: i32, mode: i32, split: bool,
-): void {
-  const own = threadScratch();
-  const rowBytes = <usize>ldc << 2;
-  const mr = tileRows(PANEL, split);
-  const lo = <usize>mr << 2;
-  const spare = own + panelBytes(OWN_ROWS, KC, split);
-  const columns = (n + NR - 1) / NR;
-  const byRow = m >= 6 * mr * threadCount() || columns < threadCount();
-  const rowEnd = byRow ? shareEnd(m, mr) : m;
-  const colStart = byRow ? 0 : shareStart(columns, 1);
-  const colEnd = byRow ? columns : shareEnd(columns, 1);
-  for (let m0 = byRow ? shareStart(m, mr) : 0; m0 < rowEnd; m0 += OWN_ROWS) {
-    const mc = min(OWN_ROWS, rowEnd - m0);
-    if (mode == 2) {
-      const from = colStart * NR;
-      const bytes = <usize>(min(n, colEnd * NR) - from) << 2;
-      for (let i = m0; i < m0 + mc; i++) memory.copy(c + <usize>i * rowBytes + (<usize>from << 2), bias + (<usize>from << 2), bytes);
-    }
-    for (let k0 = 0; k0 < k; k0 += KC) {
-      const kc = min(KC, k - k0);
-      const loadC = mode != 0 || k0 > 0;
-      const aPanel = panelBytes(mr, kc, split);
-      for (let i = 0, dst = own; i < mc; i += mr, dst += aPanel) {
-        const row = m0 + i;
-        const rows = min(mr, mc - i);
-        if (aK == 1) packRows(dst, a + (<usize>(row * aRow + k0) << 2), <usize>aRow << 2, rows, kc, mr, split);
-        else packCols(dst, a + (<usize>(k0 * aK + row) << 2), <usize>aK << 2, rows, kc, mr, split);
-      }
-      let panel = b + panelBytes(NR * columns, k0, split) + panelBytes(NR * colStart, kc, split);
-      for (let j = colStart; j < colEnd; j++, panel += panelBytes(NR, kc, split)) {
-        const cols = min(NR, n - j * NR);
-        let at = c + <usize>m0 * rowBytes + (<usize>(j * NR) << 2);
-        for (let i = 0, left = own; i < mc; i += mr, left += aPanel) {
-          tileEdge(PANEL, at, rowBytes, left, lo, panel, kc, loadC, split, min(mr, mc - i), cols, spare);
-          at += <usize>mr * rowBytes;
-        }
-      }
-    }
+    packPanels(block, b, 0, shareStart(columns, GROUP), shareEnd(columns, GROUP), n, k0, min(KC, k - k0), bK, bCol, split);
   }
 }

@@ -121,3 +121,45 @@ export function packCols(dst: usize, src: usize, kStride: usize, cols: i32, k: i
     for (; c < width; c++) putScalar(dst + (<usize>c << 2), c < cols ? load<f32>(src + (<usize>c << 2)) : 0, lo, split);
   }
 }
+
+/** Panels that are packed together where their columns lie side by side, so that a line of the operand is read once. */
+export const GROUP: i32 = 2;
+
+// @ts-ignore: decorator
+@inline
+function putWidth(to: usize, from: usize, lo: usize, width: i32, split: bool): void {
+  put(to, v128.load(from), lo, split);
+  if (width == 8) put(to + 16, v128.load(from, 16), lo, split);
+  if (width == 5) v128.store_lane<u32>(to, round12(v128.load_splat<u32>(from, 16)), 0, 16);
+}
+
+/** Two whole panels, `panel` bytes apart: column c of row k at src + k·kStride + 4c bytes. */
+// @ts-ignore: decorator
+@inline
+function packPair(dst: usize, panel: usize, src: usize, kStride: usize, k: i32, width: i32, split: bool): void {
+  const lo = <usize>width << 2;
+  const step = split ? lo << 1 : lo;
+  const end = dst + step * <usize>k;
+  let other = dst + panel;
+  for (; dst < end; dst += step, other += step, src += kStride) {
+    putWidth(dst, src, lo, width, split);
+    putWidth(other, src + lo, lo, width, split);
+  }
+}
+
+/** Panels of `width` columns, `panel` bytes apart, for `cols` columns that lie side by side. */
+export function packSideBySide(
+  dst: usize, panel: usize, src: usize, kStride: usize, cols: i32, k: i32, width: i32, split: bool,
+): void {
+  const wide = GROUP * width;
+  for (; cols >= wide; cols -= wide, dst += GROUP * panel, src += <usize>wide << 2) {
+    if (width == 8) {
+      if (split) packPair(dst, panel, src, kStride, k, 8, true);
+      else packPair(dst, panel, src, kStride, k, 8, false);
+    } else if (split) packPair(dst, panel, src, kStride, k, 4, true);
+    else packPair(dst, panel, src, kStride, k, 5, false);
+  }
+  for (; cols > 0; cols -= width, dst += panel, src += <usize>width << 2) {
+    packCols(dst, src, kStride, min(width, cols), k, width, split);
+  }
+}
