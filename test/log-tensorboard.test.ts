@@ -3,6 +3,7 @@
  * that fail; trackers of W&B's shape.
  */
 import { expect, test } from "vitest";
+import type { TrainResult } from "../core/api.ts";
 import { parseConfig } from "../core/config.ts";
 import type { StepMetrics } from "../core/log.ts";
 import { memoryStorage } from "../core/storage.ts";
@@ -159,6 +160,41 @@ test("a run that stops after step 3 and goes on from its checkpoint has each ste
   expect(result.steps).toBe(5);
 });
 
+test("a crash after a checkpoint that the event file had not caught up with: steps come from the run folder, each once", async () => {
+  const storage = memoryStorage();
+  const logger = tensorBoard({ storage, now: () => 1_700_000_000_000 });
+  const engine = await createEngine({ threads: 1, storage, logger });
+  await engine.train(config(4), { task });
+  const name = (await storage.list("run")).find((file) => file.startsWith("events.out.tfevents."))!;
+  const path = `run/${name}`;
+  const whole = events(await storage.read(path));
+  expect(whole.map((e) => e.step)).toEqual([0, 0, 1, 2, 2, 3, 4, 4]);
+  // The last bytes never reached the disk: an evaluation of step 2 and all of steps 3 and 4 are cut.
+  const bytes = await storage.read(path);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let end = 0;
+  for (let k = 0; k < 4; k++) end += view.getUint32(end, true) + 16;
+  await storage.write(path, bytes.slice(0, end + 5));
+  await engine.train(config(5, { resume: true }), { task });
+  await engine.close();
+  const found = events(await storage.read(path));
+  expect(found.slice(0, whole.length)).toEqual(whole);
+  expect(found.slice(whole.length).map((e) => e.step)).toEqual([5, 5]);
+});
+
+test("an evaluation on a data set is logged with what it measured", async () => {
+  const storage = memoryStorage();
+  const heard: [number, Readonly<Record<string, number>>][] = [];
+  const logger: Logger = { onMetrics: (step, record) => void heard.push([step, record]) };
+  const engine = await createEngine({ threads: 1, storage, logger });
+  const examples = ["ab", "cd", "ef"].map((text) => ({ prompt: text[0], completion: text[1] }));
+  await engine.train(config(1, { recipe: "sft", evalEvery: 0 }), { task: { examples, heldout: examples } });
+  await engine.close();
+  const evaluations = heard.filter(([, record]) => "eval/loss" in record);
+  expect(evaluations.map(([step]) => step)).toEqual([0, 1]);
+  expect(evaluations[1][1]["eval/loss"]).toBeLessThan(evaluations[0][1]["eval/loss"]);
+});
+
 test("a logger that fails is named in a note and told no more; the run and the other loggers go on", async () => {
   const storage = memoryStorage();
   const heard: string[] = [];
@@ -194,28 +230,65 @@ test("a logger that fails is named in a note and told no more; the run and the o
   await engine.close();
 });
 
-test("a tracker gets each step once, an evaluation's numbers in it, and its end", async () => {
-  const calls: unknown[] = [];
+/**
+ * A run as Weights & Biases' client for JavaScript has it (@wandb/sdk: Run.log(data, step?, commit?), finish(code?)): the step
+ * is a number, the record is written into, steps never fall.
+ */
+function wandbRun() {
+  const rows: [step: number, data: Record<string, unknown>][] = [];
   const run = {
-    log: async (record: Record<string, number>, { step }: { step?: number } = {}) => void calls.push([step, record]),
-    finish: () => calls.push("finish"),
+    step: 0,
+    code: null as number | null,
+    log(data: Record<string, unknown>, step?: number, commit?: boolean): void {
+      if (run.code !== null) throw new Error("log after finish");
+      if (step !== undefined && !(Number.isInteger(step) && step >= run.step)) throw new Error(`step ${step}`);
+      if (commit !== undefined) throw new Error(`commit ${commit}`);
+      run.step = step ?? run.step + 1;
+      data["_step"] = run.step;
+      rows.push([run.step, data]);
+    },
+    async finish(code?: number): Promise<void> {
+      run.code = code ?? 0;
+    },
+    rows,
   };
+  return run;
+}
+
+test("a tracker gets each step once as Weights & Biases takes it, an evaluation's numbers in it, and its end", async () => {
+  const run = wandbRun();
   const logger = tracker(run);
-  await logger.onMetrics(0, { "eval/reward": 0 });
-  await logger.onMetrics(1, { reward: 1 });
-  await logger.onMetrics(2, { reward: 2 });
-  await logger.onMetrics(2, { "eval/reward": 3 });
-  await logger.onEnd?.(null);
-  expect(calls).toEqual([
-    [0, { "eval/reward": 0 }],
-    [1, { reward: 1 }],
-    [2, { reward: 2, "eval/reward": 3 }],
-    "finish",
+  await logger.onMetrics(0, Object.freeze({ "eval/reward": 0 }));
+  await logger.onMetrics(1, Object.freeze({ reward: 1 }));
+  await logger.onMetrics(2, Object.freeze({ reward: 2 }));
+  await logger.onMetrics(2, Object.freeze({ "eval/reward": 3 }));
+  await logger.onEnd?.({ steps: 2 } as TrainResult);
+  expect(run.rows).toEqual([
+    [0, { "eval/reward": 0, _step: 0 }],
+    [1, { reward: 1, _step: 1 }],
+    [2, { reward: 2, "eval/reward": 3, _step: 2 }],
   ]);
-  calls.length = 0;
-  const later = tracker(run, { from: 2 });
-  await later.onMetrics(2, { reward: 2 });
-  await later.onMetrics(3, { reward: 3 });
-  await later.onEnd?.(null);
-  expect(calls).toEqual([[3, { reward: 3 }], "finish"]);
+  expect(run.code).toBe(0);
+
+  const later = wandbRun();
+  const goesOn = tracker(later, { from: 2 });
+  await goesOn.onMetrics(2, { reward: 2 });
+  await goesOn.onMetrics(3, { reward: 3 });
+  await goesOn.onEnd?.(null);
+  expect(later.rows).toEqual([[3, { reward: 3, _step: 3 }]]);
+  expect(later.code, "a run that failed is marked so").toBe(1);
+});
+
+test("a run logged to a tracker", async () => {
+  const storage = memoryStorage();
+  const run = wandbRun();
+  const engine = await createEngine({ threads: 1, storage });
+  const notes: string[] = [];
+  const result = await engine.train(config(3), { task, logger: tracker(run), onNote: (note) => notes.push(note) });
+  await engine.close();
+  expect(notes.filter((note) => note.includes("logger"))).toEqual([]);
+  expect(run.rows.map(([step]) => step)).toEqual([0, 1, 2, 3]);
+  expect(run.rows[3][1]).toMatchObject({ reward: result.reward.last, "eval/reward": result.eval.after!.reward });
+  expect(Object.values(run.rows[3][1]).every(Number.isFinite)).toBe(true);
+  expect(run.code).toBe(0);
 });

@@ -27,6 +27,11 @@ export function numbersOf(metrics: StepMetrics): MetricRecord {
   return numeric(rest);
 }
 
+/** The numbers of an evaluation, those of a data set among them, `eval/` before their names. */
+export function evaluationNumbers(result: EvalResult): MetricRecord {
+  return numeric({ ...result, ...result.metrics }, "eval/");
+}
+
 function numeric(given: object, prefix = ""): MetricRecord {
   const numbers = Object.entries(given).filter(([, value]) => typeof value === "number" && Number.isFinite(value));
   return Object.fromEntries(numbers.map(([name, value]) => [prefix + name, value]));
@@ -68,7 +73,7 @@ export async function withLoggers<H extends TrainHooks>(
       hooks.onStep?.(metrics);
     },
     onEval(when: "before" | "after" | number, result: EvalResult) {
-      const record = numeric(result, "eval/");
+      const record = evaluationNumbers(result);
       const step = done;
       tell((logger) => logger.onMetrics(step, record));
       hooks.onEval?.(when, result);

@@ -5,8 +5,11 @@
  */
 import type { RunInfo } from "../../core/api.ts";
 import { CohortError } from "../../core/errors.ts";
+import type { EvalResult } from "../../core/evaluate.ts";
 import type { Storage } from "../../core/host.ts";
-import type { Logger, MetricRecord } from "./logger.ts";
+import type { StepMetrics } from "../../core/log.ts";
+import { readLines } from "../../core/run.ts";
+import { evaluationNumbers, type Logger, type MetricRecord, numbersOf } from "./logger.ts";
 
 /** CRC-32C (Castagnoli), reflected polynomial 0x82F63B78, a byte at a time. */
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -129,9 +132,23 @@ export interface TensorBoardOptions {
 
 const FILE = /^events\.out\.tfevents\./;
 
+/** What the run folder holds of steps up to `last`, in order: a step's metrics, then evaluations after it. */
+async function recordsUpTo(storage: Storage, run: string, last: number): Promise<Map<number, MetricRecord[]>> {
+  const steps = await readLines<StepMetrics>(storage, `${run}/metrics.jsonl`);
+  const evaluations = await readLines<EvalResult & { step: number }>(storage, `${run}/evaluations.jsonl`);
+  const records = new Map<number, MetricRecord[]>();
+  const add = (step: number, record: MetricRecord) => {
+    if (step <= last) records.set(step, [...(records.get(step) ?? []), record]);
+  };
+  for (const line of steps) add(line.step, numbersOf(line));
+  for (const { step, ...result } of evaluations) add(step, evaluationNumbers(result));
+  return new Map([...records].sort(([a], [b]) => a - b));
+}
+
 /**
- * Writes every metric into an event file that `tensorboard --logdir runs` shows. A run that continues goes on in its file,
- * whose later steps are taken out first: curves have each step once.
+ * Writes every metric into an event file that `tensorboard --logdir runs` shows. A run that continues goes on in its file:
+ * later steps are taken out first, and steps that a crash kept from it are taken from the run folder, so that curves have
+ * each step once and no step is missing.
  */
 export function tensorBoard({ storage, dir, now = Date.now }: TensorBoardOptions): Logger {
   let path = "";
@@ -141,11 +158,17 @@ export function tensorBoard({ storage, dir, now = Date.now }: TensorBoardOptions
       const names = (await storage.exists(folder)) ? await storage.list(folder) : [];
       const old = names.find((name) => FILE.test(name));
       path = `${folder}/${old ?? `events.out.tfevents.${String(Math.floor(now() / 1000)).padStart(10, "0")}.cohort`}`;
-      const kept: Uint8Array[] = [];
-      if (old && resumedAt !== undefined) {
-        for (const { step, record } of recordsIn(await storage.read(path))) if (step <= resumedAt) kept.push(record);
+      const [version, ...events] = old ? recordsIn(await storage.read(path)) : [];
+      const kept = [version?.record ?? eventOf(now() / 1000, 0, { version: "brain.Event:2" })];
+      if (resumedAt !== undefined) {
+        const held = new Map<number, Uint8Array[]>();
+        for (const { step, record } of events) held.set(step, [...(held.get(step) ?? []), record]);
+        for (const [step, records] of await recordsUpTo(storage, run, resumedAt)) {
+          const there = held.get(step);
+          if (there?.length === records.length) kept.push(...there);
+          else kept.push(...records.map((record) => eventOf(now() / 1000, step, { record })));
+        }
       }
-      if (kept.length === 0) kept.push(eventOf(now() / 1000, 0, { version: "brain.Event:2" }));
       await storage.writeStream(path, kept);
     },
     async onMetrics(step, record) {
