@@ -198,7 +198,8 @@ export async function openRun(storage: Storage, config: TrainConfig): Promise<Ru
   }
   let resumed: Checkpoint | null = null;
   if (names.length > 0) {
-    refuseOtherConfig(dir, (await readRunConfig(storage, dir)) as Record<string, unknown>, config);
+    const before = (await readRunConfig(storage, dir)) as Record<string, unknown>;
+    refuseOtherConfig(dir, await withMoved(storage, before, config), config);
     resumed = (await listCheckpoints(storage, dir)).at(-1) ?? null;
     for (const name of names.includes(`${CHECKPOINTS}/`) ? await storage.list(`${dir}/${CHECKPOINTS}`) : []) {
       if (name.startsWith(".writing-")) await storage.remove(`${dir}/${CHECKPOINTS}/${name.replace(/\/$/, "")}`);
@@ -254,6 +255,28 @@ function canonical(value: unknown): string {
       ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
       : v,
   );
+}
+
+/** The configuration before with today's path in place of each whose file is no longer there, where today's is. */
+async function withMoved(
+  storage: Storage,
+  before: Record<string, unknown>,
+  now: TrainConfig,
+): Promise<Record<string, unknown>> {
+  const moved = async (old: unknown, path: unknown) => {
+    if (typeof old !== "string" || typeof path !== "string" || old === path) return old;
+    const same = path.endsWith(`/${old}`) || !(await storage.exists(old));
+    return same && (await storage.exists(path)) ? path : old;
+  };
+  const reference = await moved(before.reference, now.reference);
+  if (typeof before.task !== "object" || before.task === null) return { ...before, reference };
+  const task: Record<string, unknown> = { ...before.task };
+  const today = now.task as Record<string, unknown>;
+  // A built-in task's parameters are no paths.
+  for (const key of "name" in task ? [] : ["prompts", "reward", "data", "heldout"]) {
+    if (key in task) task[key] = await moved(task[key], today[key]);
+  }
+  return { ...before, reference, task };
 }
 
 function refuseOtherConfig(dir: string, before: Record<string, unknown>, config: TrainConfig): void {

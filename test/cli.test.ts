@@ -215,6 +215,77 @@ describe("train", () => {
     expect(io.configs[1]).toMatchObject({ steps: 5, seed: 3, out: "r", resume: true });
   });
 
+  describe("a run folder that was moved", () => {
+    const project = {
+      "/old/p/c.json": '{"model":"m","task":{"prompts":"data/a.jsonl","reward":"r.mjs"},"steps":1}',
+      "/old/p/m/config.json": "{}",
+      "/old/p/data/a.jsonl": "",
+      "/old/p/r.mjs": "",
+    };
+    const started = async () => {
+      const io = world(project);
+      expect(await quiet(["train", "/old/p/c.json", "--out", "/old/p/runs/x"], io)).toBe(0);
+      await io.storage.write("/old/p/runs/x/checkpoints/step-1/weights", "");
+      return io;
+    };
+    const resume = (io: World, dir: string, ...more: string[]) => quiet(["train", "--resume", dir, ...more], io);
+    const task = (io: World) => io.configs.at(-1)?.task;
+
+    test("goes on where its files were moved with it, and eval finds them too", async () => {
+      const io = await started();
+      await io.storage.rename("/old/p", "/new/q");
+      expect(await resume(io, "/new/q/runs/x")).toBe(0);
+      expect(io.configs[1]).toMatchObject({ model: "/new/q/m", out: "/new/q/runs/x" });
+      expect(task(io)).toMatchObject({ prompts: "/new/q/data/a.jsonl", reward: "/new/q/r.mjs" });
+      expect(io.errors).toContain("task.prompts is no longer /old/p/data/a.jsonl; /new/q/data/a.jsonl is used");
+      const config = JSON.parse(new TextDecoder().decode(await io.storage.read("/new/q/runs/x/config.json")));
+      expect(config.task.prompts).toBe("/new/q/data/a.jsonl");
+      expect(await main(["eval", "/new/q/runs/x"], io)).toBe(0);
+    });
+
+    test("alone: the paths that are still there are used as they are", async () => {
+      const io = await started();
+      await io.storage.rename("/old/p/runs/x", "/far/x");
+      expect(await resume(io, "/far/x")).toBe(0);
+      expect(task(io)).toMatchObject({ prompts: "/old/p/data/a.jsonl" });
+      expect(io.errors).toBe("");
+    });
+
+    test("without its files it names each and how to give it, and changes nothing; then it goes on with them", async () => {
+      const io = await started();
+      await io.storage.rename("/old/p/runs/x", "/far/x");
+      await io.storage.rename("/old/p", "/else/where");
+      const before = new TextDecoder().decode(await io.storage.read("/far/x/config.json"));
+      expect(await resume(io, "/far/x")).toBe(2);
+      expect(io.errors).toBe(
+        "cohort: /far/x/config.json: model /old/p/m, task.prompts /old/p/data/a.jsonl, task.reward /old/p/r.mjs are not " +
+          "there, nor near the run — give the new place with --set model=PATH --set task.prompts=PATH --set " +
+          "task.reward=PATH, or put them beside the run folder\n",
+      );
+      io.errors = "";
+      expect(await main(["eval", "/far/x"], io)).toBe(2);
+      expect(io.errors).toMatch(/config\.json: task\.prompts .* task\.reward \S+ are not there/);
+      expect(new TextDecoder().decode(await io.storage.read("/far/x/config.json"))).toBe(before);
+      // The model beside the run, the rest by name.
+      await io.storage.rename("/else/where/m", "/far/m");
+      const sets = ["--set", "task.prompts=/else/where/data/a.jsonl", "--set", "task.reward=/else/where/r.mjs"];
+      expect(await resume(io, "/far/x", ...sets)).toBe(0);
+      expect(io.configs[1].model).toBe("/far/m");
+      expect(task(io)).toMatchObject({ prompts: "/else/where/data/a.jsonl", reward: "/else/where/r.mjs" });
+    });
+
+    test("is given no other file while its own is there, and no bare name from far above", async () => {
+      const io = await started();
+      await io.storage.write("/old/p/data/b.jsonl", "");
+      expect(await resume(io, "/old/p/runs/x", "--set", "task.prompts=/old/p/data/b.jsonl")).toBe(2);
+      expect(io.errors).toContain("cannot continue under another configuration: task was");
+      await io.storage.rename("/old/p/runs/x", "/a/b/c/x");
+      await io.storage.rename("/old/p/r.mjs", "/r.mjs");
+      expect(await resume(io, "/a/b/c/x")).toBe(2);
+      expect(io.errors).toContain("task.reward /old/p/r.mjs is not there");
+    });
+  });
+
   test("paths of a configuration are relative to its folder", async () => {
     const io = world({ "sub/c.json": '{"model":"../m","steps":1}' });
     expect(await quiet(["train", "sub/c.json"], io)).toBe(0);

@@ -17,6 +17,7 @@ import {
   textOption,
 } from "./command.ts";
 import { evaluationJson, evaluationTable, samplesText } from "./evaluation.ts";
+import { settlePaths } from "./run-paths.ts";
 
 export const evaluate: Command = {
   summary: "pass@k and maj@k (on a data set: loss and accuracies) of a model or a run",
@@ -48,7 +49,7 @@ async function run(args: Arguments, io: Io): Promise<number> {
   const isRun = await io.storage.exists(`${path}/config.json`);
   const json = isRun ? await readRunConfig(io.storage, path) : await readJson(io, path);
   const sets = (args.values.set as string[] | undefined) ?? [];
-  const config = parseConfig(
+  let config = parseConfig(
     { ...applySet(json, sets), ...readDeviceOptions(args) },
     { base: isRun ? io.cwd.replaceAll("\\", "/") : folderOf(io, path), where: path },
   );
@@ -58,6 +59,8 @@ async function run(args: Arguments, io: Io): Promise<number> {
       throw new CohortError("bad-input", `eval: ${path} has no checkpoint`, "train further, or give --checkpoint DIR");
     }
   }
+  // Weights come from the checkpoint.
+  if (isRun) config = await settlePaths(config, path, io, (key) => key.startsWith("task."));
   const reference = `${path}/reference`;
   const engine = await io.engine(deviceOf(config));
   try {

@@ -24,6 +24,7 @@ import {
   textOption,
 } from "./command.ts";
 import { evaluationJson, evaluationLine, evaluationTable, samplesText } from "./evaluation.ts";
+import { settlePaths } from "./run-paths.ts";
 import { duration, Status } from "./status.ts";
 
 const keyHelp = () => {
@@ -42,7 +43,8 @@ improves it on a built-in task.
 
   --set KEY=VALUE      override a key, as in --set steps=20 --set lora.rank=8 (may be repeated)
   --out DIR            run folder (default: runs/<task>-<recipe>-<seed>)
-  --resume DIR         continue the run in DIR from its newest checkpoint; CONFIG.json may be left out
+  --resume DIR         continue the run in DIR from its newest checkpoint; CONFIG.json may be left out. Files that are
+                       no longer where they were are looked for beside the run; else --set task.prompts=FILE says where
   --seed N             the same as --set seed=N
   --tensorboard        also write the curves into an event file of the run folder: tensorboard --logdir runs
   --json               one line of JSON a step, and a last line with the result
@@ -79,7 +81,7 @@ export async function readConfig(args: Arguments, io: Io): Promise<TrainConfig> 
         : demoConfig;
   const seed = numberOption(args, "seed", { min: 0, max: 2 ** 32 - 1, whole: true });
   const sets = (args.values.set as string[] | undefined) ?? [];
-  const config = parseConfig(
+  let config = parseConfig(
     { ...applySetChecked(json, sets), ...(seed !== undefined && { seed }), ...readDeviceOptions(args) },
     {
       base: file === undefined ? io.cwd.replaceAll("\\", "/") : folderOf(io, file),
@@ -88,7 +90,10 @@ export async function readConfig(args: Arguments, io: Io): Promise<TrainConfig> 
   );
   const out = resume ?? textOption(args, "out");
   if (out !== undefined) config.out = out;
-  if (resume !== undefined) config.resume = true;
+  if (resume !== undefined) {
+    config.resume = true;
+    if (file === undefined) config = await settlePaths(config, resume, io);
+  }
   return config;
 }
 
