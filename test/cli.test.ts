@@ -187,7 +187,10 @@ describe("train", () => {
       reward: { first: 0.1, last: 0.2 },
       eval: { before: { "pass@1": 0.25, "pass@8": 1 }, after: { "pass@1": 1, "pass@8": 1 } },
       run: "o",
+      checkpoint: "o/checkpoints/step-2",
+      report: "o/report.html",
     });
+    expect(Object.keys(lines[2])).not.toContain("interrupted");
     expect(lines[2].eval.before.samples).toBeUndefined();
     expect(io.configs[0]).toMatchObject({ seed: 9, out: "o", warmStart: { steps: 1 } });
   });
@@ -211,6 +214,11 @@ describe("train", () => {
     expect(await main(["train", "c.json", "--out", "r"], io)).toBe(1);
     expect(io.output).toContain("finishing this step and writing a checkpoint");
     expect(io.output).toContain("stopped; to continue: cohort train --resume r");
+    const piped = world({ "c.json": '{"steps":5}' });
+    expect(await main(["train", "c.json", "--json"], piped)).toBe(1);
+    const last = JSON.parse(piped.output.trim().split("\n").at(-1)!);
+    expect(last).toMatchObject({ done: true, steps: 2, interrupted: true });
+    expect(last.checkpoint).toBe(`${last.run}/checkpoints/step-2`);
     expect(await quiet(["train", "--resume", "r"], io)).toBe(0);
     expect(io.configs[1]).toMatchObject({ steps: 5, seed: 3, out: "r", resume: true });
   });

@@ -47,7 +47,8 @@ improves it on a built-in task.
                        no longer where they were are looked for beside the run; else --set task.prompts=FILE says where
   --seed N             the same as --set seed=N
   --tensorboard        also write the curves into an event file of the run folder: tensorboard --logdir runs
-  --json               one line of JSON a step, and a last line with the result
+  --json               one line of JSON a step, and a last line with the result: digest, steps, seconds, reward, loss,
+                       eval, run (its folder), checkpoint (the trained model's), report; notes go to standard error
 ${deviceHelp}
 
 Keys of CONFIG.json (and their defaults); relative paths start from its folder:
@@ -167,7 +168,7 @@ async function run(args: Arguments, io: Io): Promise<number> {
       precision: config.precision,
     },
   });
-  if (json) io.out(jsonLine(lastLine(result)));
+  if (json) io.out(jsonLine(lastLine(result, report)));
   else io.out(ending(result, report));
   return result.interrupted ? 1 : 0;
 }
@@ -184,7 +185,7 @@ function heading({ config, derived, device, parameters, trainable, memory, run: 
   ].join("\n");
 }
 
-function lastLine(result: TrainResult): object {
+function lastLine(result: TrainResult, report: string): object {
   return {
     done: true,
     digest: result.digest,
@@ -194,6 +195,8 @@ function lastLine(result: TrainResult): object {
     loss: result.loss,
     eval: { before: evaluationJson(result.eval.before), after: evaluationJson(result.eval.after) },
     run: result.run,
+    checkpoint: result.checkpoint,
+    report,
     ...(result.interrupted && { interrupted: true }),
   };
 }
