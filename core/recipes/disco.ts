@@ -21,7 +21,10 @@ surrogate and its script calls discob for disco-lratio; here value and variant a
       ["disco-logl", "disco-lratio", "discob-logl", "discob-lratio"],
       "soft maximum or mean (discob) of the wrong scores; score by lp or by ρ",
     ),
-    tau: optional(null, "temperature of the soft maximum; null: 10, or 1 for the ratio's score", { min: 1e-6 }),
+    tau: optional(null, "temperature of the soft maximum; null: 10, or tau_Lratio for the ratio's score", {
+      min: 1e-6,
+    }),
+    tau_Lratio: number(1, "temperature for the ratio's score, where tau is null", { min: 1e-6 }),
     beta: number(1000, "strength of the constraint", { min: 0 }),
     delta: number(1e-4, "KL that is free, nats"),
     kl: anything("kl", "estimator of K: low_var_kl is ρ − ln ρ − 1, any other text the mean of lp_old − lp"),
@@ -30,7 +33,7 @@ surrogate and its script calls discob for disco-lratio; here value and variant a
     const ratio = p.variant.endsWith("lratio");
     const s = meanScore(c, ratio ? "lratio" : "logl");
     const { right, wrong, live } = rightAndWrong(c);
-    const tau = p.tau ?? (ratio ? 1 : 10);
+    const tau = p.tau ?? (ratio ? p.tau_Lratio : 10);
     const others = p.variant.startsWith("discob") ? s.meanOver(c.group, wrong) : softMaximum(s, c.group, wrong, tau);
     const gap = s.meanOver(c.group, right).sub(others).mul(live);
     const kind = /low_var|rho/.test(p.kl) ? "low_var_kl" : "kl";

@@ -1,13 +1,7 @@
 import { anything, choice, defineRecipe, number } from "../recipe.ts";
 import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
 import { zScore } from "../rl/baseline.ts";
-import type { Context } from "../rl/context.ts";
-
-/** The named rewards, or the one that the rollouts have. */
-const rewardsOf = (c: Context) =>
-  [...c.batch.fields.keys()].some((name) => name.startsWith("rewards."))
-    ? c.rewards
-    : [{ name: "reward", value: c.reward, present: c.present("reward") }];
+import { eachReward } from "../rl/reward.ts";
 
 export default defineRecipe({
   id: "gdpo-reward",
@@ -31,7 +25,7 @@ does not apply is dropped. Token mean. verl's variant, which whitens over tokens
   advantage: (c, p) => {
     const each: Record<string, number[]> = {};
     let sum = c.number(0, c.trajectory);
-    for (const { name, value, present } of rewardsOf(c)) {
+    for (const { name, value, present } of eachReward(c)) {
       const score = zScore(value, c.group, { eps: p.eps_group, ddof: p.std_ddof, weight: present });
       each[name] = [...score.values()];
       sum = sum.add(score.mul(p.weights[name] ?? 1));

@@ -1,6 +1,7 @@
-import { defineRecipe, number } from "../recipe.ts";
+import { defineRecipe, none, number } from "../recipe.ts";
 import { zScore } from "../rl/baseline.ts";
 import type { Context } from "../rl/context.ts";
+import { ppoClip } from "../rl/gate.ts";
 import { members } from "../rl/groups.ts";
 
 /** 1 for a right trajectory; for a wrong one alpha times its mean similarity to the group's right ones. */
@@ -35,7 +36,8 @@ and similarity come from ports, and over which set the returns are normalised wa
     alpha: number(0.5, "share of the reward that similar code earns", { min: 0 }),
     adv_eps: number(1e-6, "added to the deviation", { min: 0 }),
     ddof: number(1, "divisor n − ddof of the variance", { min: 0, max: 1 }),
-    eps_hi: number(0.28, "clip range above 1", { min: 0 }),
+    clip_lo: number(0.2, "clip range below 1", { min: 0, max: 1 }),
+    clip_hi: number(0.28, "clip range above 1", { min: 0 }),
   },
   fields: { turn_format_ok: "ragged", code_similarity: "raw" },
   trains: {
@@ -55,4 +57,6 @@ and similarity come from ports, and over which set the returns are normalised wa
     c.output("turn_return", ret);
     return zScore(ret, c.group, { eps: p.adv_eps, ddof: p.ddof }).to(c.token);
   },
+  gate: (c, ratio, p) => ppoClip(c, ratio, c.advantage, { lo: p.clip_lo, hi: p.clip_hi }),
+  kl: none,
 });

@@ -17,6 +17,7 @@ into queues stands for the authors' approximate one.`,
   formula: "loss = −(1/N) Σ_i A_i·mean_t exp(lp − lp_old) = mean of the micro groups' losses",
   params: {
     g: integer(4, "slots, and trajectories of a micro group", { min: 1 }),
+    eps: number(0.1, "precision of the authors' approximate split; the exact one does not read it", { min: 0 }),
     adv_eps: number(1e-6, "added to the group's deviation", { min: 0 }),
   },
   fields: { gen_length: "raw", pred_length: "raw" },

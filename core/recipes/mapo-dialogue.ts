@@ -1,4 +1,4 @@
-import { defineRecipe, number } from "../recipe.ts";
+import { defineRecipe, none, number, optional } from "../recipe.ts";
 import { zScore } from "../rl/baseline.ts";
 
 export default defineRecipe({
@@ -12,9 +12,10 @@ export default defineRecipe({
 dialogues at the same turn, another the turn's own reward with all turns of the prompt (the later version's pool). gamma
 and std_eps were not read; the equations are a re-implementation's. A late turn that one dialogue alone reaches gets 0 there.
 In training turns are segments, judged by what they add to the likeness with the right answer.`,
-  formula: "A_k = alpha·z_{g,k}(Σ_{l≥k} gamma^{l−k} r_l) + (1 − alpha)·z_g(r_k), population deviation",
+  formula: "A_k = alpha·z_{g,k}(Σ_{l≥k} gamma^{l−k} r_l) + beta·z_g(r_k), beta = 1 − alpha, population deviation",
   params: {
-    alpha: number(0.5, "share of the comparison at equal turns", { min: 0, max: 1 }),
+    alpha: number(0.5, "weight of the comparison at equal turns", { min: 0, max: 1 }),
+    beta: optional(null, "weight of the comparison with all turns of the prompt; null: 1 − alpha", { min: 0 }),
     gamma: number(1, "discount of a turn", { min: 0, max: 1 }),
     std_eps: number(1e-8, "added to deviations", { min: 0 }),
   },
@@ -32,7 +33,8 @@ In training turns are segments, judged by what they add to the likeness with the
     c.output("returns", ret);
     c.output("advantage_turn_level", byTurn);
     c.output("advantage_batch_level", byPrompt);
-    const mixed = byTurn.mul(p.alpha).add(byPrompt.mul(1 - p.alpha));
+    const mixed = byTurn.mul(p.alpha).add(byPrompt.mul(p.beta ?? 1 - p.alpha));
     return c.has("turn") ? mixed.to(c.token) : mixed;
   },
+  kl: none,
 });

@@ -22,6 +22,12 @@ export function namedReward(c: Context, name: string): Vec {
   );
 }
 
+/** The named rewards, in the order of the batch, or the one that the rollouts have under the name `reward`. */
+export function eachReward(c: Context): Context["rewards"] {
+  const named = [...c.batch.fields.keys()].some((name) => name.startsWith("rewards."));
+  return named ? c.rewards : [{ name: "reward", value: c.reward, present: c.present("reward") }];
+}
+
 /** Overlong punishment of DAPO (arXiv 2503.14476): 0 up to limit − buffer, down to −1 at the limit, −1 beyond. Lengths in tokens. */
 export function softOverlong(length: Vec, limit: number, buffer: number): Vec {
   const ramp = length.sub(limit - buffer).div(-buffer);
