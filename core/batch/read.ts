@@ -17,7 +17,9 @@ export function lengthsOf(json: Record<string, unknown>, ruleOf: (name: string) 
     return nested ? (json["length"] as number[]) : (json["length"] as unknown[]).map(Number);
   }
   const ragged = named.find(([, v]) => isNested(v) && (v as unknown[]).every(Array.isArray));
-  if (nested && isNested(nested[1])) return (nested[1] as unknown[][]).map((row) => row.length);
+  // A row that is no list is named where its field is read.
+  if (nested && isNested(nested[1]))
+    return (nested[1] as unknown[]).map((row) => (Array.isArray(row) ? row.length : 0));
   if (ragged && !flat) return (ragged[1] as unknown[][]).map((row) => row.length);
   const group = json["group"];
   const count = flat ? (flat[1] as unknown[]).length : Array.isArray(group) ? group.length : 0;

@@ -11,7 +11,7 @@ import type { Vec } from "../rl/vec.ts";
 import { slotsOf } from "./defaults.ts";
 import { policyMetrics } from "./metrics.ts";
 import type { Params } from "./parameters.ts";
-import { collect, finite, vectorsOf } from "./results.ts";
+import { collect, finite, finiteLists, readable, vectorsOf } from "./results.ts";
 import type { Recipe, Slots, State } from "./types.ts";
 
 export interface Objective {
@@ -74,7 +74,7 @@ export function objective(
   const state = options.state ?? recipe.state?.init(params) ?? {};
   const c = new Context(batch.with(more), { ...options, state, differentiate });
   try {
-    const loss = buildLoss(c, slots, params);
+    const loss = readable(`objective: recipe '${recipe.id}'`, c, () => buildLoss(c, slots, params));
     policyMetrics(c);
     const names = differentiate.filter((name) => c.reads.has(name) && c.has(name));
     const derivatives = gradients(
@@ -92,7 +92,7 @@ export function objective(
       grads[name] = { level, data: derivatives[k].read(options.into?.[name]) };
     });
     collect(c, outputs, metrics);
-    const after = recipe.state?.step?.(c, params) ?? state;
+    const after = finiteLists(`the state of recipe '${recipe.id}'`, recipe.state?.step?.(c, params) ?? state);
     return {
       loss: loss.value(),
       dlogp: grads["logp"]?.data ?? new Float64Array(c.token.size),

@@ -2,13 +2,14 @@
  * @file Rewards in, advantages out: the slots that run once per rollout batch.
  */
 import type { Batch, Field } from "../batch.ts";
+import { CohortError } from "../errors.ts";
 import { Context, type ContextOptions } from "../rl/context.ts";
 import { ALL } from "../rl/level.ts";
 import type { Vec } from "../rl/vec.ts";
 import { slotsOf } from "./defaults.ts";
 import { rewardMetrics } from "./metrics.ts";
 import type { Params } from "./parameters.ts";
-import { collect, finite, settled } from "./results.ts";
+import { collect, finite, finiteLists, readable, settled } from "./results.ts";
 import type { Recipe, State } from "./types.ts";
 
 export interface Prepared {
@@ -32,7 +33,8 @@ export interface Prepared {
  *
  * @param params of resolveParams
  * @param state of the last call (absent: the recipe's initial state)
- * @throws CohortError "bad-batch" where the batch lacks a field; "not-finite" where a result is not finite
+ * @throws CohortError "bad-batch" where the batch lacks a field, or has null for a reward of a recipe without missing
+ *   ones; "not-finite" where a result is not finite
  */
 export function prepare(
   recipe: Recipe,
@@ -50,11 +52,14 @@ export function prepare(
   const add = (more: Record<string, Field>): void => {
     current = current.with(more);
   };
+  const read = new Set<string>();
+  const isGiven = (): boolean => current.fields.get("reward") === batch.fields.get("reward");
   /** Each slot runs in a context of its own, so that it sees what the earlier ones made. */
   const run = <T>(slot: (c: Context) => T, take?: (result: T, c: Context) => void): void => {
     const c = new Context(current, { ...options, state: before });
     try {
-      const result = slot(c);
+      const result = readable(`prepare: recipe '${recipe.id}'`, c, () => slot(c));
+      for (const name of c.reads) if (name !== "reward" || isGiven()) read.add(name);
       take?.(result, c);
       for (const [name, vec] of c.carried) store(name, vec);
       collect(c, outputs, metrics);
@@ -92,12 +97,9 @@ export function prepare(
   const hasReward = ["reward", "reward_token", "rewards"].some((f) => current.fields.has(f) || current.raw.has(f));
   if (recipe.advantage || (slots.advantage && hasReward && !current.fields.has("advantage"))) {
     run(
-      (c) => {
-        const advantage = slots.advantage!(c, params);
+      (c) => slots.advantage!(c, params),
+      (advantage, c) => {
         if (recipe.advantage === undefined || current.fields.has("reward")) rewardMetrics(c);
-        return advantage;
-      },
-      (advantage) => {
         result.advantage = store("advantage", advantage);
         outputs["advantage"] ??= { level: advantage.level, data: result.advantage };
       },
@@ -128,16 +130,30 @@ export function prepare(
     run(
       (c) => slots.outputs?.(c, params),
       (record) => {
-        for (const [name, value] of Object.entries(record ?? {})) outputs[name] = settled(value);
+        for (const [name, value] of Object.entries(record ?? {}))
+          outputs[name] = finiteLists(`output '${name}' of recipe '${recipe.id}'`, settled(value));
       },
     );
   }
   if (recipe.state?.update) {
     run((c) => {
-      after = recipe.state!.update!(c, params);
+      after = finiteLists(`the state of recipe '${recipe.id}'`, recipe.state!.update!(c, params));
     });
   }
+  refuseMissing(recipe, batch, read);
   return { batch: current, ...result, outputs, metrics, state: after };
+}
+
+/** A null reward is 0 in the field: a recipe that reads that alone would count a missing one as a bad one. */
+function refuseMissing(recipe: Recipe, batch: Batch, read: ReadonlySet<string>): void {
+  if (!read.has("reward") || read.has("reward.present")) return;
+  const missing = batch.fields.get("reward.present")?.data.indexOf(0) ?? -1;
+  if (missing < 0) return;
+  throw new CohortError(
+    "bad-batch",
+    `prepare: recipe '${recipe.id}' knows no missing rewards, and that of trajectory ${missing} is null`,
+    "leave that trajectory out of the batch, or give it a number",
+  );
 }
 
 /**
@@ -150,7 +166,7 @@ export function plan(recipe: Recipe, params: Params, batch: Batch, state?: State
   const outputs: Record<string, unknown> = {};
   const c = new Context(batch, { metrics: false, state: state ?? recipe.state?.init(params) ?? {} });
   try {
-    recipe.sampler?.(c, params);
+    readable(`plan: recipe '${recipe.id}'`, c, () => recipe.sampler?.(c, params));
     collect(c, outputs, {});
   } finally {
     c.close();

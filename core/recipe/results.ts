@@ -24,9 +24,51 @@ export function collect(c: Context, outputs: Record<string, unknown>, metrics: R
   if (vectors.length > 0) c.graph.compute(vectors);
   for (const [name, vec] of c.metrics) metrics[name] = vec.value();
   for (const [name, o] of c.outputs) {
+    if (isOutput(o)) finite(`collect: output '${name}'`, o.vec);
     outputs[name] = isOutput(o)
       ? { level: o.vec.level, data: o.vec.values(), present: o.present?.values(), flags: o.flags }
-      : o;
+      : finiteLists(`output '${name}'`, o);
+  }
+}
+
+/**
+ * Lists and records of a recipe's own (outputs, state), as they are.
+ *
+ * @throws CohortError "not-finite" naming the first number among them that is not finite
+ */
+export function finiteLists<T>(what: string, value: T): T {
+  if (typeof value === "number" && value - value !== 0) {
+    throw new CohortError(
+      "not-finite",
+      `finiteLists: ${what} is ${value}`,
+      "check the fields of the batch that it is made of",
+    );
+  }
+  if (Array.isArray(value)) {
+    for (let k = 0; k < value.length; k++) finiteLists(`${what}, ${k}`, value[k]);
+  } else if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+    for (const [key, inner] of Object.entries(value)) finiteLists(`${what}, ${key}`, inner);
+  }
+  return value;
+}
+
+/**
+ * What a slot returns.
+ *
+ * @throws CohortError "bad-batch" in place of the TypeError of a slot that met a list of another shape than it reads
+ */
+export function readable<T>(where: string, c: Context, slot: () => T): T {
+  try {
+    return slot();
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    const names = [...c.reads].filter((name) => c.batch.raw.has(name)).join(", ");
+    throw new CohortError(
+      "bad-batch",
+      `${where} cannot read what it was given as ${names || "its fields"}: ${cause.message}`,
+      "give lists of the shape that the recipe's cases have",
+      { cause },
+    );
   }
 }
 

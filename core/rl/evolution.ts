@@ -1,6 +1,7 @@
 /**
  * @file One generation of CMA-ES (Hansen, arXiv 1604.00772, standard full form), maximising a reward.
  */
+import { CohortError } from "../errors.ts";
 import { type Matrix, times } from "./linear.ts";
 import { exp, log } from "./scalar.ts";
 import { symmetricFunction } from "./spectrum.ts";
@@ -26,8 +27,20 @@ export const startEvolution = (mean: readonly number[], sigma: number): Evolutio
 
 const norm = (x: readonly number[]): number => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0));
 
-/** y_k = C^½ z_k and the candidates x_k = m + σ y_k. */
+/**
+ * y_k = C^½ z_k and the candidates x_k = m + σ y_k.
+ *
+ * @throws CohortError "bad-batch" where a draw has another dimension than the mean
+ */
 export function candidates({ mean, sigma, cov }: Evolution, z: Matrix): { steps: number[][]; points: number[][] } {
+  const other = z.findIndex((draw) => draw.length !== mean.length);
+  if (other >= 0) {
+    throw new CohortError(
+      "bad-batch",
+      `candidates: draw ${other} has ${z[other].length} numbers for a mean of ${mean.length}`,
+      "give the state's mean and each draw one number a dimension",
+    );
+  }
   const root = symmetricFunction(cov, Math.sqrt);
   const steps = z.map((draw) => times(root, draw));
   return { steps, points: steps.map((y) => mean.map((m, i) => m + sigma * y[i])) };
