@@ -1,6 +1,7 @@
 /**
- * The page in a real browser, as a person uses it: a model dropped in, a reward written, a run trained, paused, closed in
- * the middle, continued, exported, compared, offline; on a desk and on a phone; and what it says when something is wrong.
+ * The page in a real browser, as a person uses it: a model dropped in, a reward written or a data set brought, a run trained,
+ * paused, closed in the middle, continued, exported, compared, offline; on a desk, on a phone, by keyboard alone; and what it
+ * says when something is wrong.
  * Screenshots go to test/artefacts.
  */
 import { execFileSync } from "node:child_process";
@@ -91,7 +92,7 @@ async function barriers(page: Page): Promise<string[]> {
 }
 
 /** Files into the drop zone, as a person drops them. */
-async function dropFiles(page: Page, files: Record<string, Uint8Array>): Promise<void> {
+async function dropFiles(page: Page, files: Record<string, Uint8Array>, place = "#model .drop"): Promise<void> {
   const list = Object.entries(files).map(([name, data]) => [name, Buffer.from(data).toString("base64")] as const);
   const transfer = await page.evaluateHandle((given) => {
     const made = new DataTransfer();
@@ -100,7 +101,7 @@ async function dropFiles(page: Page, files: Record<string, Uint8Array>): Promise
     }
     return made;
   }, list);
-  await page.dispatchEvent(".drop", "drop", { dataTransfer: transfer });
+  await page.dispatchEvent(place, "drop", { dataTransfer: transfer });
 }
 
 const modelFiles = () =>
@@ -147,6 +148,21 @@ const reward = `const vowels = /[aeiou]/g;
 export default ({ completion }) => (completion.match(vowels) ?? []).length / (1 + completion.length);
 `;
 const small = { promptsPerStep: 2, rolloutsPerPrompt: 4, maxTokens: 8, checkpointEvery: 6, learningRate: 0.001 };
+
+/** Orders of letters: the right one chosen, its reverse rejected. */
+const pairs = Array.from({ length: 24 }, (_, k) => {
+  const letters = [...new Set(`${"abcdefgh"[k % 8]}${"cdefghab"[(k * 3) % 8]}${"fghabcde"[(k * 5) % 8]}xy`)].sort();
+  return JSON.stringify({
+    prompt: `${[...letters.slice(k % 3), ...letters.slice(0, k % 3)].join("")}>`,
+    chosen: letters.join(""),
+    rejected: [...letters].reverse().join(""),
+  });
+});
+const answers = pairs.map((line) => {
+  const { prompt, chosen: completion } = JSON.parse(line);
+  return JSON.stringify({ prompt, completion });
+});
+const textFile = (text: string) => new TextEncoder().encode(text);
 
 const skipped = hasModel ? "" : " (skipped: ../shared/models is not here)";
 
@@ -338,9 +354,195 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   await page.tap('nav a[href="#runs"]');
   await page.waitForSelector("article");
   expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+
+  // A data set in place of prompts and reward, on the same screen.
+  await page.tap('nav a[href="#train"]');
+  await page.selectOption("#task-choice", "data");
+  expect(await page.isVisible("#reward")).toBe(false);
+  await page.selectOption("#data-choice", "pasted");
+  await page.fill(
+    "#data-lines",
+    `{"prompt": "A long question that fills the line of a phone? ", "chosen": "Yes", "reject": "No"}`,
+  );
+  await untilSaid(page, "#task", 'pasted.jsonl, line 1: no "rejected" among the columns (prompt, chosen, reject)');
+  expect(await page.textContent("#status")).toContain("a new one is not ready: Task says in red why.");
+  await page.fill("#data-lines", pairs.slice(0, 9).join("\n"));
+  await untilSaid(page, "#task", "Preferences:");
+  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+  const card = page.locator("section:has(#task)");
+  await card.screenshot({ path: join(artefacts, "phone-data-dark.png") });
+  await page.emulateMedia({ colorScheme: "light" });
+  await card.screenshot({ path: join(artefacts, "phone-data-light.png") });
+  expect(await barriers(page)).toEqual([]);
   expect(complaints).toEqual([]);
   await context.close();
 }, 120_000);
+
+test("a data set: dropped, learned from, its tab closed in mid-step, its disk full, continued, taken to Node; compared, distilled", async ({
+  skip,
+}) => {
+  if (!browser) skip("Chromium cannot be started here");
+  const url = await serve(pageServer(built));
+  const { context, page: first, complaints } = await opened(url, { ...desk, colorScheme: "dark" });
+  let page = first;
+  await page.selectOption("#model-choice", "new:tiny");
+  await page.waitForSelector("#recipe-choice option[value=dpo]", { state: "attached" });
+  await page.selectOption("#recipe-choice", "dpo");
+  expect(await page.textContent("#task")).toContain("dpo learns from preferences (prompt, chosen, rejected)");
+  expect(await page.isVisible("#reward")).toBe(false);
+  expect(await page.locator("#data-rows tbody tr").count()).toBe(5);
+
+  // What is wrong is said with its line, and nothing starts.
+  const drop = (name: string, text: string) => dropFiles(page, { [name]: textFile(text) }, "#data-drop");
+  await drop("pairs.csv", "prompt,chosen");
+  await untilSaid(page, "#task", "pairs.csv: the page reads JSON lines");
+  await drop("my pairs.json", [...pairs.slice(0, 2), '{"prompt": 3}', ...pairs.slice(3)].join("\n"));
+  await untilSaid(page, "#task", 'my-pairs.jsonl, line 3: no "chosen" or "rejected" among the columns (prompt)');
+  expect(await page.isDisabled("#train")).toBe(true);
+  await drop("answers.jsonl", '{"prompt": "1+1=", "completion": "2"}\n');
+  await untilSaid(
+    page,
+    "#task",
+    "recipe dpo learns from preference examples, answers.jsonl has prompt-completion ones",
+  );
+  await drop("my pairs.json", pairs.join("\n"));
+  await untilSaid(page, "#task", "Preferences:");
+  expect(await page.textContent("#data-rows")).toContain("promptchosenrejected");
+  await untilSaid(page, "#status", "Ready.");
+  await settings(page, { steps: 120, promptsPerStep: 16, checkpointEvery: 4, evalEvery: 40, learningRate: 0.003 });
+  expect(await page.textContent("#derived")).toMatch(
+    /one optimiser step on 16 examples; 120 steps in all, .* passes over \d+/,
+  );
+  expect(await page.isVisible("#key-rolloutsPerPrompt")).toBe(false);
+  expect(await barriers(page)).toEqual([]);
+  await page.click("#train");
+  await untilStep(page, 5);
+
+  // The tab is closed while a step is under way, and the page opened again.
+  await page.close();
+  page = await context.newPage();
+  complaints.push(...listen(page));
+  page.on("dialog", (dialog) => void dialog.accept().catch(() => undefined));
+  await page.goto(url);
+  await untilSaid(page, "#run-message", "it goes on from the checkpoint of step");
+  await page.click("#continue");
+  const from = await stepOf(page);
+  await untilStep(page, from + 2);
+  const cdp = await context.newCDPSession(page);
+  const { origin } = new URL(url);
+  const { usage } = (await cdp.send("Storage.getUsageAndQuota", { origin })) as { usage: number };
+  await cdp.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: usage + 20_000 });
+  await untilSaid(page, "#run-message", "the browser's space for this site is full — remove old runs");
+  expect(await page.textContent("#run-message")).toMatch(/The checkpoint of step \d+ is kept: Continue goes on/);
+  await cdp.send("Storage.overrideQuotaForOrigin", { origin });
+  await page.click("#continue");
+  await untilSaid(page, "#run-message", "Finished: 120 steps.");
+  expect(await page.textContent("#plots")).toMatch(/loss.*loss, held out.*rewards\/accuracies.*rewards\/margins/);
+  expect(await page.inputValue("#try-prompt")).toBe(JSON.parse(pairs[0]).prompt);
+  expect(await barriers(page)).toEqual([]);
+  await shot(page, "desk-data-dark");
+  const digest = /[0-9a-f]{16}/.exec((await page.textContent("#digest"))!)![0];
+
+  // A reward model of the same pairs, and both in one picture.
+  await page.selectOption("#recipe-choice", "reward-model-bt");
+  await settings(page, { steps: 10 });
+  await page.click("#train");
+  await untilSaid(page, "#run-message", "Finished: 10 steps.");
+  expect(await page.isVisible("#try")).toBe(false);
+  await page.click('nav a[href="#compare"]');
+  await page.waitForSelector("#comparison tbody tr:nth-child(2)");
+  expect(await page.textContent("#comparison")).toMatch(/accuracy, held out.*accuracy of scores/s);
+  expect(await page.inputValue("#compare-recipes")).toBe("dpo, ipo, simpo");
+  await page.fill("#compare-recipes", "grpo");
+  await page.click("#compare-train");
+  await untilSaid(page, "#compare", "grpo learn from prompts and a reward, and the task is a data set");
+  expect(await barriers(page)).toEqual([]);
+  await page.emulateMedia({ colorScheme: "light" });
+  await shot(page, "desk-data-compare");
+  await page.click('nav a[href="#runs"]');
+  await page.waitForSelector("article:nth-child(2)");
+  expect(await page.textContent("#runs")).toMatch(/accuracy, held out\d+ % → 100 %/);
+  const files = await unzipped(page, () => page.click('button[aria-label="Run as zip: my-pairs-dpo-0"]'));
+  const there = join(folder, "from-pairs");
+  mkdirSync(there);
+  for (const [name, data] of Object.entries(files)) writeFileSync(join(there, name), data);
+  const engine = await createEngine({ threads: 1 });
+  try {
+    const given = JSON.parse(readFileSync(join(there, "config.json"), "utf8"));
+    const again = await engine.train(parseConfig({ ...given, out: join(there, "again"), threads: 1 }, { base: there }));
+    expect(again.digest).toBe(digest);
+  } finally {
+    await engine.close();
+  }
+
+  // A student of what was trained: its teacher is asked for, and found among the runs.
+  await page.click('nav a[href="#train"]');
+  await page.selectOption("#recipe-choice", "gkd-jsd");
+  await untilSaid(page, "#recipe", "gkd-jsd learns from a teacher — choose one");
+  await page.selectOption("#data-choice", "pasted");
+  await page.fill("#data-lines", answers.join("\n"));
+  await page.selectOption("#teacher", "my-pairs-dpo-0, step 120");
+  expect(await page.textContent("#teacher")).not.toContain("reward-model");
+  await page.click("#train");
+  await untilSaid(page, "#run-message", "Finished: 10 steps.");
+  expect(complaints).toEqual([]);
+  await context.close();
+}, 60_000);
+
+test("by keyboard alone: model, prompts, reward, recipe and settings; trained, paused, continued, exported", async ({
+  skip,
+}) => {
+  if (!browser) skip("Chromium cannot be started here");
+  const { context, page, complaints } = await opened(await serve(pageServer(built)));
+  await page.waitForSelector("#recipe-choice option[value=rloo]", { state: "attached" });
+  const press = (key: string) => page.keyboard.press(key);
+  /** Tab, until what is wanted has the focus: nothing is clicked. */
+  const reach = async (selector: string, key = "Tab") => {
+    for (let k = 0; k < 80; k++) {
+      if (await page.evaluate((wanted) => document.activeElement?.closest(wanted) !== null, selector)) return;
+      await press(key);
+    }
+    throw new Error(`${selector} is not reached by ${key}`);
+  };
+  const write = async (selector: string, text: string) => {
+    await reach(selector);
+    await press("ControlOrMeta+a");
+    await page.keyboard.type(text);
+  };
+  await press("Tab");
+  expect(await page.evaluate(() => document.activeElement!.textContent)).toBe("Skip to the run");
+  await reach("#model-choice");
+  await press("Home");
+  expect(await page.inputValue("#model-choice")).toBe("new:tiny");
+  await reach("#task-choice");
+  await page.keyboard.type("My own");
+  expect(await page.inputValue("#task-choice")).toBe("own");
+  await write("#prompts", "Hello\nGood morning");
+  await reach(".cm-content");
+  await press("ControlOrMeta+a");
+  // The editor indents by itself; what is typed stands on one line.
+  await page.keyboard.type("export default ({ completion }) => (completion.match(/[a-m]/g) ?? []).length / 8;");
+  await untilSaid(page, "#reward", "");
+  await reach("#recipe-choice");
+  await page.keyboard.type("rloo");
+  expect(await page.inputValue("#recipe-choice")).toBe("rloo");
+  for (const [key, value] of Object.entries({ ...small, steps: 40, evalEvery: 20 }))
+    await write(`#key-${key}`, String(value));
+  await reach("#train");
+  await press("Enter");
+  await untilStep(page, 3);
+  await reach("#pause");
+  await press("Space");
+  await untilSaid(page, "#run-message", "Paused after step");
+  expect(await page.evaluate(() => document.activeElement!.id)).toBe("continue");
+  await press("Enter");
+  await untilSaid(page, "#run-message", "Finished: 40 steps.");
+  await reach("#export-model");
+  const exported = await unzipped(page, () => press("Enter"));
+  expect(Object.keys(exported)).toContain("model.safetensors");
+  expect(complaints).toEqual([]);
+  await context.close();
+}, 60_000);
 
 test("cohort ui: prints its address, serves the built page with the headers for threads and nothing else, ends at Ctrl-C", async () => {
   let stop = () => {};
@@ -405,9 +607,64 @@ describe("what is wrong is said next to it", () => {
     await dropFiles(page, { "weights.gguf": new Uint8Array(3) });
     await untilSaid(page, "#model", "no config.json among weights.gguf");
     await dropFiles(page, { "config.json": new TextEncoder().encode("{}"), "model.safetensors": new Uint8Array(3) });
-    await page.waitForSelector("#model .message[data-kind=error]");
-    expect(await page.textContent("#model .message")).toMatch(/config\.json.* — /);
+    const refused = "#model .message[data-kind=error]:not([hidden])";
+    await page.waitForSelector(refused);
+    expect(await page.textContent(refused)).toMatch(/config\.json.* — /);
     expect(await page.locator("#model option").count()).toBe(3);
+  });
+
+  test("a model too large for the device, before and after it is here", async ({ skip }) => {
+    if (!browser) skip("Chromium cannot be started here");
+    const config = {
+      model_type: "llama",
+      architectures: ["LlamaForCausalLM"],
+      hidden_size: 8192,
+      num_hidden_layers: 80,
+      num_attention_heads: 64,
+      num_key_value_heads: 8,
+      intermediate_size: 28672,
+      vocab_size: 32000,
+      max_position_embeddings: 4096,
+    };
+    const json = JSON.stringify(config);
+    await dropFiles(page, { "config.json": textFile(json), "model.safetensors": new Uint8Array(9) });
+    await untilSaid(page, "#model", "model model: its weights take 276 GB in memory, and this device (WASM");
+    // A gigabyte of weights fits, and training it does not, whatever the settings: put there without its weights.
+    await page.evaluate(
+      async (text) => {
+        let folder = await navigator.storage.getDirectory();
+        for (const name of ["cohort-page", "models", "large"])
+          folder = await folder.getDirectoryHandle(name, { create: true });
+        const file = await (await folder.getFileHandle("config.json", { create: true })).createWritable();
+        await file.write(text);
+        await file.close();
+      },
+      JSON.stringify({
+        ...config,
+        hidden_size: 4096,
+        num_hidden_layers: 4,
+        num_attention_heads: 32,
+        intermediate_size: 14336,
+      }),
+    );
+    await page.reload();
+    await page.waitForSelector("#model-choice option[value='stored:large']", { state: "attached" });
+    await page.selectOption("#model-choice", "stored:large");
+    await untilSaid(page, "#model", "with adapters and a token at a time training still needs about");
+    await untilSaid(page, "#status", "Not ready: Model says in red why.");
+    await page.click("#model button.quiet");
+    await untilSaid(page, "#status", "Ready.");
+  });
+
+  test("a reward that is no JavaScript: marked, and nothing starts", async ({ skip }) => {
+    if (!browser) skip("Chromium cannot be started here");
+    await page.selectOption("#task-choice", "own");
+    await writeReward(page, "export default (sample) => {\n  return sample.;\n};\n");
+    await untilSaid(page, "#reward", "reward, line 2: SyntaxError");
+    await untilSaid(page, "#status", "Not ready: Reward says in red why.");
+    expect(await page.isDisabled("#train")).toBe(true);
+    await page.selectOption("#task-choice", "sort");
+    await untilSaid(page, "#status", "Ready.");
   });
 
   test("settings out of range, and an unknown key", async ({ skip }) => {
@@ -435,6 +692,15 @@ describe("what is wrong is said next to it", () => {
     const other = await without.newPage();
     await other.goto(url);
     expect(await other.textContent("#settings")).toContain("No WebGPU here: models run on WASM, with the same bits");
+    await other.selectOption("#key-backend", "webgpu");
+    await untilSaid(
+      other,
+      "#settings",
+      "backend is webgpu, and this browser gives the page no WebGPU — set it to auto or wasm",
+    );
+    expect(await other.isDisabled("#train")).toBe(true);
+    await other.selectOption("#key-backend", "auto");
+    await untilSaid(other, "#status", "Ready.");
     await without.close();
   });
 

@@ -1,14 +1,16 @@
 /** @file Several runs in one picture; and recipes trained one after the other with the same seed, to be compared. */
 import type { StepMetrics } from "../../core/log.ts";
 import { type CurvesPlot, curvesFigure, formatNumber, legend } from "../../core/plot.ts";
+import type { EvaluationLine } from "../../core/run.ts";
 import { byId, field, fill, h, messageLine, said } from "./dom.ts";
 import { allRecipes } from "./recipes.ts";
 import { isActive, run, start } from "./run.ts";
-import { passText, runName, type StoredRun, storedRuns } from "./runs.ts";
+import { heldOut, leading, runName, type StoredRun, storedRuns } from "./runs.ts";
 import { setup } from "./setup.ts";
 
-/** The curves of a comparison, by key of StepMetrics. */
-const CURVES: readonly (readonly [keyof StepMetrics, string])[] = [
+type Curve = readonly [keyof StepMetrics, string];
+/** The curves of a comparison of runs on rollouts, by key of StepMetrics. */
+const CURVES: readonly Curve[] = [
   ["reward", "reward"],
   ["entropy", "entropy, nats a token"],
   ["kl", "KL to the reference, nats a token"],
@@ -16,7 +18,26 @@ const CURVES: readonly (readonly [keyof StepMetrics, string])[] = [
   ["grad_norm", "gradient norm"],
   ["tokens_per_second", "tokens a second"],
 ];
+/** Of runs on data sets. */
+const DATA_CURVES: readonly Curve[] = [
+  ["loss", "loss"],
+  ["rewards/accuracies", "rewards/accuracies"],
+  ["rewards/margins", "rewards/margins"],
+  ["accuracy", "accuracy of scores"],
+  ["margin", "margin of scores"],
+];
 const MOST = 8;
+/** To begin with. */
+const RECIPES = { rollouts: "grpo, dapo, gspo", data: "dpo, ipo, simpo" };
+
+const trained = (metrics: readonly StepMetrics[]) => {
+  const key = leading(metrics);
+  return `${key} ${formatNumber(metrics[0]?.[key])} → ${formatNumber(metrics.at(-1)?.[key])}`;
+};
+const measured = (evaluations: readonly EvaluationLine[]) => {
+  const { name, text } = heldOut(evaluations);
+  return text === "–" ? text : `${name.replace(", held out", "")} ${text}`;
+};
 
 export function compareView(): { refresh(): Promise<void> } {
   const message = messageLine();
@@ -25,7 +46,7 @@ export function compareView(): { refresh(): Promise<void> } {
   const recipes = h("input", {
     type: "text",
     id: "compare-recipes",
-    value: "grpo, dapo, gspo",
+    value: RECIPES.rollouts,
     autocomplete: "off",
     spellcheck: "false",
   });
@@ -36,7 +57,7 @@ export function compareView(): { refresh(): Promise<void> } {
     h(
       "p",
       { class: "soft" },
-      "The same seed and settings give the same prompts and the same first step: what differs after it is the recipe's, and this seed's luck.",
+      "The same seed and settings give the same prompts and the same first step: what differs after it is the recipe's, and this seed's luck. Losses are each recipe's own measure: compare accuracies.",
     ),
     picks,
     result,
@@ -45,6 +66,12 @@ export function compareView(): { refresh(): Promise<void> } {
     h("div", { class: "row" }, train),
     message.element,
   );
+
+  // What fits the task, as long as nobody wrote there.
+  setup.watch(({ task }) => {
+    if (Object.values(RECIPES).includes(recipes.value))
+      recipes.value = task === "data" ? RECIPES.data : RECIPES.rollouts;
+  });
 
   let found: StoredRun[] = [];
   const chosen = new Set<string>();
@@ -63,16 +90,37 @@ export function compareView(): { refresh(): Promise<void> } {
         name: runName(dir),
         points: metrics.flatMap((m) => (typeof m[key] === "number" ? [{ x: m.step, y: m[key] as number }] : [])),
       }));
+    const evaluated = (value: (line: EvaluationLine) => number | null | undefined) =>
+      runs.map(({ dir, evaluations }) => ({
+        name: runName(dir),
+        points: evaluations.flatMap((line) => {
+          const y = value(line);
+          return typeof y === "number" ? [{ x: line.step, y }] : [];
+        }),
+      }));
+    const onData = runs.filter(({ metrics }) => leading(metrics) === "loss");
     const plots: CurvesPlot[] = CURVES.map(([key, title]) => ({ title, series: series(key) }));
     plots.splice(1, 0, {
       title: "pass@1, held out",
       from: 0,
       to: 1,
-      series: runs.map(({ dir, evaluations }) => ({
-        name: runName(dir),
-        points: evaluations.map((e) => ({ x: e.step, y: e["pass@1"] ?? Number.NaN })),
-      })),
+      series: evaluated((line) => line["pass@1"]),
     });
+    if (onData.length > 0) {
+      const share = { from: 0, to: 1 };
+      // The loss of a run on rollouts is 0 on policy, and no curve: only runs on data sets have one here.
+      const own = (key: keyof StepMetrics) =>
+        series(key).map((one, k) => (onData.includes(runs[k]) ? one : { ...one, points: [] }));
+      plots.unshift(
+        ...DATA_CURVES.map(([key, title]) => ({ title, series: own(key), ...(/accura/.test(key) && share) })),
+      );
+      plots.splice(1, 0, { title: "loss, held out", series: evaluated((line) => line.metrics?.loss) });
+      plots.splice(3, 0, {
+        title: "accuracy, held out",
+        ...share,
+        series: evaluated((line) => line.metrics?.["rewards/accuracies"] ?? line.metrics?.accuracy),
+      });
+    }
     const pictures = h("div", { class: "grid2 wide" });
     // The text is escaped where it is made.
     pictures.innerHTML = plots
@@ -81,7 +129,7 @@ export function compareView(): { refresh(): Promise<void> } {
       .join("");
     const names = h("div");
     names.innerHTML = legend(runs.map(({ dir }) => runName(dir)));
-    const head = ["run", "recipe", "steps", "reward", "pass@1", "digest"];
+    const head = ["run", "recipe", "steps", "training", "held out", "digest"];
     fill(
       result,
       names,
@@ -103,8 +151,8 @@ export function compareView(): { refresh(): Promise<void> } {
                 h("th", { scope: "row" }, runName(dir)),
                 h("td", {}, config.recipe),
                 h("td", {}, metrics.at(-1)?.step ?? 0),
-                h("td", {}, `${formatNumber(metrics[0]?.reward)} → ${formatNumber(metrics.at(-1)?.reward)}`),
-                h("td", {}, passText(evaluations)),
+                h("td", {}, trained(metrics)),
+                h("td", {}, measured(evaluations)),
                 h("td", { class: "mono" }, metrics.at(-1)?.digest ?? ""),
               ),
             ),
@@ -144,10 +192,22 @@ export function compareView(): { refresh(): Promise<void> } {
 
   async function trainAll(): Promise<void> {
     const ids = recipes.value.split(/[\s,]+/).filter(Boolean);
-    const known = new Set((await allRecipes()).recipes.map(({ id }) => id));
+    const known = new Map((await allRecipes()).recipes.map((recipe) => [recipe.id, recipe]));
     const unknown = ids.filter((id) => !known.has(id));
     if (ids.length === 0 || unknown.length > 0) {
       message.say(`recipes: ${unknown.join(", ") || "none"} — name recipes that the page Train offers`, "error");
+      return;
+    }
+    const onData = setup.value.task === "data";
+    const others = ids.filter((id) => (onData ? !known.get(id)!.data : !known.get(id)!.rollouts));
+    if (others.length > 0) {
+      const [is, want] = onData
+        ? ["a data set", "learn from prompts and a reward"]
+        : [setup.value.task === "own" ? "prompts" : setup.value.task, "learn from a data set"];
+      message.say(
+        `recipes: ${others.join(", ")} ${want}, and the task is ${is} — choose another task on Train`,
+        "error",
+      );
       return;
     }
     if (isActive(run.value.phase)) {

@@ -1,5 +1,6 @@
 /** @file What this browser and this server give, and what they lack: in words, with what to do. */
-import { h } from "./dom.ts";
+import { CohortError } from "../../core/errors.ts";
+import { bytes, h } from "./dom.ts";
 import { engineState } from "./engine.ts";
 
 /** Why kernels run on one thread, or "". */
@@ -57,4 +58,15 @@ export async function awake<T>(work: () => Promise<T>): Promise<T> {
 export async function space(): Promise<{ used: number; quota: number } | null> {
   const found = await navigator.storage?.estimate?.().catch(() => null);
   return found?.quota === undefined ? null : { used: found.usage ?? 0, quota: found.quota };
+}
+
+/** @throws CohortError where so many bytes do not fit into this site's space */
+export async function checkRoom(what: string, size: number): Promise<void> {
+  const room = await space();
+  if (!room || room.used + size <= room.quota) return;
+  throw new CohortError(
+    "io",
+    `${what}: ${bytes(size)} do not fit: ${bytes(room.used)} of this site's ${bytes(room.quota)} are used`,
+    "remove models or runs that are not needed, or free space on the disk",
+  );
 }

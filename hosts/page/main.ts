@@ -2,6 +2,7 @@
 import { STYLE } from "../../core/report.ts";
 import { compareView } from "./compare.ts";
 import { byId, h, said } from "./dom.ts";
+import { faults, faulty } from "./faults.ts";
 import { modelCard } from "./model-card.ts";
 import { recipeCard } from "./recipe-card.ts";
 import { rewardCard } from "./reward-card.ts";
@@ -9,7 +10,7 @@ import { isActive, type Phase, run, showLast } from "./run.ts";
 import { runPanel } from "./run-panel.ts";
 import { runsView } from "./runs.ts";
 import { settingsCard } from "./settings-card.ts";
-import { defaultsOf, setup } from "./setup.ts";
+import { dataName, defaultsOf, setup } from "./setup.ts";
 import { taskCard } from "./task-card.ts";
 
 // The look of the reports is the page's; what only the page has stands in page.css, after it.
@@ -21,13 +22,18 @@ const cardOf = (id: string) => byId(id).closest("details")!;
 if (narrow.matches) for (const id of ["recipe", "settings"]) cardOf(id).open = false;
 setup.watch((s) => {
   const own = s.task === "own";
+  const data = s.task === "data";
   byId("brief-model").textContent = s.model === "new" ? `new, ${s.size}` : s.model;
-  byId("brief-task").textContent = own ? "my own prompts" : s.task;
+  byId("brief-task").textContent = data ? dataName(s) : own ? "my own prompts" : s.task;
   byId("brief-reward").textContent = own ? "my function" : "the task's own";
   byId("brief-recipe").textContent = s.recipe;
   const key = (name: string) => s.keys[name] ?? defaultsOf(s)[name];
   byId("brief-settings").textContent =
-    `${key("steps")} steps of ${key("promptsPerStep")} × ${key("rolloutsPerPrompt")} completions`;
+    `${key("steps")} steps of ${key("promptsPerStep")} ${data ? "examples" : `× ${key("rolloutsPerPrompt")} completions`}`;
+});
+// What is wrong is seen, also in a step that was folded.
+faults.watch(() => {
+  for (const step of faulty()) cardOf(step).open = true;
 });
 
 modelCard();

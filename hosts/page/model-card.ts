@@ -1,9 +1,11 @@
 /** @file Step 1: which model. */
 import { formatNumber } from "../../core/plot.ts";
 import { byId, bytes, field, fill, h, messageLine, said } from "./dom.ts";
+import { engineState } from "./engine.ts";
+import { setFault } from "./faults.ts";
 import { droppedFiles, modelFilesOf } from "./files.ts";
-import { keepModel, models, refreshModels, removeModel } from "./models.ts";
-import { type Setup, setup, type sizes } from "./setup.ts";
+import { beyondMemory, keepModel, models, refreshModels, removeModel } from "./models.ts";
+import { type Setup, setup, type sizes, withTask } from "./setup.ts";
 
 const NEW: Record<keyof typeof sizes, string> = {
   tiny: "New, tiny: 2 layers, width 32",
@@ -13,6 +15,7 @@ const NEW: Record<keyof typeof sizes, string> = {
 
 export function modelCard(): void {
   const message = messageLine();
+  const size = messageLine();
   const facts = h("p", { class: "soft" });
   const choice = h("select", {
     id: "model-choice",
@@ -45,7 +48,7 @@ export function modelCard(): void {
       const { name } = await keepModel(found);
       message.say(`${name} is here, and stays in this browser.`, "good");
       // A built-in task's characters may be none of this model's: its own prompts are the natural next step.
-      setup.set({ model: name, task: "own", keys: {} });
+      setup.set({ model: name, ...(setup.value.task !== "data" && withTask(setup.value, "own")), keys: {} });
     } catch (error) {
       message.say(said(error), "error");
     }
@@ -96,10 +99,17 @@ export function modelCard(): void {
     ),
   );
 
-  fill(byId("model"), h("div", { class: "row" }, field("Model", choice), remove), facts, drop, message.element);
+  fill(
+    byId("model"),
+    h("div", { class: "row" }, field("Model", choice), remove),
+    facts,
+    size.element,
+    drop,
+    message.element,
+  );
 
   const show = () => {
-    const { model, size } = setup.value;
+    const { model, size: chosen } = setup.value;
     const { list } = models.value;
     const names = list.map(({ name }) => name);
     // Not read yet, or removed elsewhere: still what is set.
@@ -118,14 +128,18 @@ export function modelCard(): void {
           ...names.map((name) => h("option", { value: `stored:${name}` }, name)),
         ),
     );
-    choice.value = model === "new" ? `new:${size}` : `stored:${model}`;
+    choice.value = model === "new" ? `new:${chosen}` : `stored:${model}`;
     remove.hidden = model === "new";
     const stored = list.find(({ name }) => name === model);
+    const fault = stored ? beyondMemory(stored, setup.value.keys["backend"]) : "";
+    size.say(fault, "error");
+    setFault("model", fault);
     facts.textContent = stored
       ? `${formatNumber(stored.parameters)} parameters · ${stored.config.layers} layers of width ${stored.config.hiddenSize} · vocabulary ${stored.config.vocabSize} · context ${stored.config.maxPositions} tokens`
       : "A transformer with random weights. On a built-in task it is first shown a few right answers.";
   };
   setup.watch(show);
   models.watch(show);
+  engineState.watch(show);
   refreshModels().catch((error) => message.say(said(error), "error"));
 }

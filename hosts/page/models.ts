@@ -5,9 +5,9 @@ import { type ModelConfig, parseModelConfig } from "../../core/model/config.ts";
 import { openModelDirectory } from "../../core/model/directory.ts";
 import { memoryEstimate, parameterCount } from "../../core/model/memory.ts";
 import { bytes } from "./dom.ts";
-import { anyEngine } from "./engine.ts";
+import { anyEngine, engineState } from "./engine.ts";
 import type { ModelFiles } from "./files.ts";
-import { space } from "./machine.ts";
+import { checkRoom } from "./machine.ts";
 import { modelFolder } from "./setup.ts";
 import { Store } from "./store.ts";
 
@@ -25,19 +25,28 @@ export const MOST_MEMORY = 2 ** 32;
 /** Peak bytes of training with a batch of this shape: said before it starts. */
 export function trainingMemory(
   { config, parameters }: StoredModel,
-  given: { trajectories: number; microBatches: number; maxTokens: number; lora: boolean },
+  given: {
+    trajectories: number;
+    microBatches: number;
+    /** of the longest example of a data set; null: of rollouts, whose prompts are of ordinary length */
+    tokens: number | null;
+    maxTokens: number;
+    lora: boolean;
+    /** whether a copy of the first weights is kept beside */
+    reference: boolean;
+  },
 ): number {
-  // A prompt of ordinary length; the engine says the exact number once it has read the prompts.
-  const length = given.maxTokens + 32;
+  // The engine says the exact number once it has read prompts or examples.
+  const length = Math.ceil(given.tokens ?? given.maxTokens + 32);
   const each = Math.ceil(given.trajectories / given.microBatches);
   return memoryEstimate({
     config,
     trainable: given.lora ? Math.ceil(parameters / 50) : parameters,
     adapters: given.lora ? Math.ceil(parameters / 50) : 0,
-    referenceCopy: false,
+    referenceCopy: given.reference,
     microBatchTokens: each * length,
-    microBatchScored: each * given.maxTokens,
-    cacheRows: given.trajectories * length,
+    microBatchScored: each * (given.tokens ?? given.maxTokens),
+    cacheRows: given.tokens === null ? given.trajectories * length : 0,
     maxTokens: length,
     threads: navigator.hardwareConcurrency ?? 1,
   });
@@ -67,14 +76,8 @@ export async function refreshModels(): Promise<void> {
  */
 export async function keepModel({ name, files, bytes: size }: ModelFiles): Promise<StoredModel> {
   const engine = await anyEngine();
-  const room = await space();
-  if (room && room.used + size > room.quota) {
-    throw new CohortError(
-      "io",
-      `model ${name}: ${bytes(size)} do not fit: ${bytes(room.used)} of this site's ${bytes(room.quota)} are used`,
-      "remove models or runs that are not needed, or free space on the disk",
-    );
-  }
+  await refuseTooLarge(engine.device, name, files);
+  await checkRoom(`model ${name}`, size);
   await navigator.storage?.persist?.().catch(() => false);
   // Under another name until it is whole: a failed import leaves an older model of this name as it was.
   const fresh = `models-incoming/${name}`;
@@ -88,6 +91,45 @@ export async function keepModel({ name, files, bytes: size }: ModelFiles): Promi
   }
   await refreshModels();
   return models.value.list.find((model) => model.name === name)!;
+}
+
+/** Whether models are computed in the memory of WASM, with this backend. */
+export function onWasm(backend: unknown = "auto"): boolean {
+  return backend === "wasm" || (backend === "auto" && !engineState.value.engine?.device.startsWith("WebGPU"));
+}
+
+/** Why this model cannot be trained here whatever the settings are, or "". */
+export function beyondMemory(model: StoredModel, backend: unknown): string {
+  if (!onWasm(backend)) return "";
+  const least = { trajectories: 1, microBatches: 1, tokens: null, maxTokens: 1, lora: true, reference: false };
+  const need = trainingMemory(model, least);
+  if (need < MOST_MEMORY) return "";
+  return `model ${model.name}: with adapters and a token at a time training still needs about ${bytes(need)}, and WASM reaches ${bytes(MOST_MEMORY)} — choose a smaller model`;
+}
+
+/** @throws CohortError before gigabytes are copied that no memory of this device holds */
+async function refuseTooLarge(device: string, name: string, files: readonly File[]): Promise<void> {
+  const file = files.find((one) => one.name === "config.json");
+  // What is no configuration says so itself once it is read.
+  const json =
+    file &&
+    (await file
+      .text()
+      .then(JSON.parse)
+      .catch(() => null));
+  if (!json || !device.startsWith("WASM")) return;
+  let weights: number;
+  try {
+    weights = 4 * parameterCount(parseModelConfig(json, "config.json"));
+  } catch {
+    return;
+  }
+  if (weights < MOST_MEMORY) return;
+  throw new CohortError(
+    "bad-model",
+    `model ${name}: its weights take ${bytes(weights)} in memory, and this device (${device}) reaches ${bytes(MOST_MEMORY)}`,
+    "choose a smaller model, or a browser with WebGPU on a larger device",
+  );
 }
 
 export async function removeModel(name: string): Promise<void> {

@@ -1,11 +1,14 @@
 /** @file Step 4: the algorithm, what it says of itself, and its parameters. */
 import { faultOf, type Param } from "../../core/recipe/parameters.ts";
 import { byId, field, fill, h, messageLine, said } from "./dom.ts";
+import { faults, setFault } from "./faults.ts";
 import { allRecipes, type RecipeEntry } from "./recipes.ts";
-import { setup } from "./setup.ts";
+import { setup, withRecipe } from "./setup.ts";
+import { teacherField } from "./teacher.ts";
 
-/** Where to begin, simplest first. */
+/** Where to begin, simplest first: from rollouts, and from a data set. */
 const FIRST = ["grpo", "dapo", "grpo-dr", "gspo", "cispo", "rloo"];
+const FIRST_DATA = ["sft", "dpo", "kto", "orpo", "simpo", "reward-model-bt", "gkd-jsd"];
 
 function parameterField(recipe: RecipeEntry, name: string, spec: Param<unknown>): HTMLElement {
   const message = messageLine();
@@ -67,7 +70,10 @@ export function recipeCard(): void {
     autocomplete: "off",
     placeholder: "name, paper, idea …",
   });
-  const choice = h("select", { id: "recipe-choice", onchange: () => setup.set({ recipe: choice.value }) });
+  const choice = h("select", {
+    id: "recipe-choice",
+    onchange: () => setup.set(withRecipe(setup.value, choice.value)),
+  });
   const about = h("div", { id: "recipe-about" });
   fill(
     byId("recipe"),
@@ -75,11 +81,13 @@ export function recipeCard(): void {
     count,
     message.element,
     about,
+    teacherField(),
   );
 
   allRecipes().then(
     ({ recipes, others, stages }) => {
       const option = ({ id }: RecipeEntry) => h("option", { value: id }, id);
+      const counted = recipes.filter(({ rollouts }) => rollouts).length;
       const list = () => {
         const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
         const found = recipes.filter(({ id, paper, describe }) => {
@@ -87,16 +95,16 @@ export function recipeCard(): void {
           return words.every((word) => text.includes(word));
         });
         const chosen = recipes.find(({ id }) => id === setup.value.recipe);
-        const first = found
-          .filter(({ id }) => FIRST.includes(id))
-          .sort((a, b) => FIRST.indexOf(a.id) - FIRST.indexOf(b.id));
+        const firsts = (names: readonly string[]) => names.flatMap((name) => found.find(({ id }) => id === name) ?? []);
+        const [first, firstData] = [firsts(FIRST), firsts(FIRST_DATA)];
         fill(
           choice,
           // A choice that the search leaves out stays visible as chosen.
           chosen && !found.includes(chosen) && h("optgroup", { label: "Chosen" }, option(chosen)),
           first.length > 0 && h("optgroup", { label: "Start here" }, ...first.map(option)),
+          firstData.length > 0 && h("optgroup", { label: "Start here with a data set" }, ...firstData.map(option)),
           ...Object.entries(stages).map(([stage, meaning]) => {
-            const of = found.filter((recipe) => recipe.stage === stage && !first.includes(recipe));
+            const of = found.filter((recipe) => recipe.stage === stage && ![...first, ...firstData].includes(recipe));
             return of.length > 0 && h("optgroup", { label: `${stage}: ${meaning}` }, ...of.map(option));
           }),
         );
@@ -104,18 +112,19 @@ export function recipeCard(): void {
         count.textContent =
           words.length > 0
             ? `${found.length} of ${recipes.length} recipes match`
-            : `${recipes.length} recipes train from rollouts; ${others} more are options, or need data that rollouts lack`;
+            : `${counted} train from rollouts, ${recipes.filter(({ data }) => data).length} from data sets; ${others} more are options, or need what neither has`;
       };
       search.addEventListener("input", list);
       let shown = "";
       setup.watch(({ recipe: id }) => {
+        const recipe = recipes.find((entry) => entry.id === id);
+        setFault("recipe", recipe ? "" : `recipe: "${id}" is not among those that train here — choose one`);
         if (id === shown) return;
         shown = id;
         list();
-        const recipe = recipes.find((entry) => entry.id === id);
         if (!recipe) {
           fill(about);
-          message.say(`recipe: "${id}" is not among those that train here — choose one`, "error");
+          message.say(faults.value.recipe, "error");
           return;
         }
         message.say("");
@@ -129,11 +138,13 @@ export function recipeCard(): void {
             h(
               "details",
               { open: true },
-              h("summary", {}, `${params.length} parameters`),
+              h("summary", {}, params.length === 1 ? "1 parameter" : `${params.length} parameters`),
               h("div", { class: "fields" }, ...params.map(([name, spec]) => parameterField(recipe, name, spec))),
             ),
         );
       });
+      // What depends on the recipe is known only now.
+      setup.set({});
     },
     (error) => message.say(said(error), "error"),
   );

@@ -5,6 +5,7 @@ import { loadTask } from "../../core/tasks/index.ts";
 import { byId, field, fill, h, messageLine, said } from "./dom.ts";
 import { makeEditor } from "./editor.ts";
 import { exclusively, openEngine } from "./engine.ts";
+import { setFault } from "./faults.ts";
 import { models } from "./models.ts";
 import { Rewards, syntaxFault } from "./reward.ts";
 import { rewardExamples } from "./reward-examples.ts";
@@ -134,6 +135,7 @@ export function rewardCard(): void {
   async function preview(): Promise<void> {
     const mine = ++turn;
     const s = setup.value;
+    if (s.task === "data") return;
     let samples: Shown[];
     try {
       samples = shown();
@@ -160,10 +162,12 @@ export function rewardCard(): void {
       } catch (error) {
         if (mine === turn) {
           message.say(said(error), "error");
+          setFault("reward", said(error));
           fill(table, ...samples.map((sample) => line(sample, "–")));
         }
         return;
       }
+      setFault("reward", "");
       const { functions } = loaded.rewards;
       score = async (sample) => {
         const all = await Promise.all(
@@ -249,6 +253,9 @@ export function rewardCard(): void {
   let drawnModel = "";
   const show = (s: Setup) => {
     const isOwn = s.task === "own";
+    // Examples say themselves what is good.
+    byId("card-reward").hidden = s.task === "data";
+    if (!isOwn) setFault("reward", "");
     own.hidden = !isOwn;
     builtIn.hidden = isOwn;
     builtIn.textContent = "The task brings its own reward: 1 where the answer is exactly right, else 0.";

@@ -5,16 +5,30 @@ import { runPlots } from "../../core/report.ts";
 import { byId, fill, h, said } from "./dom.ts";
 import { engineState } from "./engine.ts";
 import { exportModel, openReport } from "./export.ts";
-import { models } from "./models.ts";
+import { faults, faulty } from "./faults.ts";
 import { goOn, isActive, pause, type RunState, run, start } from "./run.ts";
 import { samplesView } from "./samples.ts";
-import { obstacle } from "./settings-card.ts";
 import { setup } from "./setup.ts";
 import { tryView } from "./try.ts";
 
 /** Shown first; the others are one click away. */
-const FIRST = ["reward", "pass@1", "entropy", "KL", "completion length", "tokens a second"];
+const FIRST = ["reward", "pass@1", "entropy, nats", "KL", "completion length", "tokens a second"];
+/** Of a run on a data set, whose curves are named by their keys. */
+const FIRST_DATA = [
+  "loss",
+  "loss, held out",
+  "rewards/accuracies",
+  "rewards/accuracies, held out",
+  "rewards/margins",
+  "accuracy",
+  "accuracy, held out",
+  "margin",
+  "entropy",
+  "tokens a second",
+];
 const REDRAW = 400;
+
+const isData = (metrics: readonly StepMetrics[]) => metrics[0]?.epoch !== undefined;
 
 const remaining = (metrics: readonly StepMetrics[], steps: number): string => {
   const times = metrics.slice(-20).flatMap((m) => m.step_time ?? []);
@@ -72,7 +86,9 @@ export function runPanel(): void {
     drawn = { metrics, evaluations };
     // The text is escaped where it is made.
     const all = runPlots(metrics, evaluations).filter(({ points }) => points.length > 0);
-    const first = FIRST.flatMap((name) => all.find(({ title }) => title.startsWith(name)) ?? []);
+    const first = isData(metrics)
+      ? FIRST_DATA.flatMap((name) => all.find(({ title }) => title === name) ?? []).slice(0, FIRST.length)
+      : FIRST.flatMap((name) => all.find(({ title }) => title.startsWith(name)) ?? []);
     plots.innerHTML = first.map(plotFigure).join("");
     more.innerHTML = all
       .filter((plot) => !first.includes(plot))
@@ -87,33 +103,52 @@ export function runPanel(): void {
     setTimeout(() => requestAnimationFrame(draw), Math.max(0, REDRAW - (performance.now() - last)));
   };
 
+  // A button that vanishes under the finger takes the focus with it: the one in its place gets it.
+  const buttons = [halt, resume, train];
+  let focused = false;
+  const keepFocus = () => {
+    const next = buttons.find((button) => !button.hidden && !button.disabled);
+    const lost = focused && (document.activeElement === document.body || document.activeElement === null);
+    if (lost) next?.focus({ preventScroll: true });
+  };
+  addEventListener("focusin", ({ target }) => {
+    focused = buttons.includes(target as HTMLButtonElement);
+  });
+  addEventListener("pointerdown", ({ target }) => {
+    if (!buttons.includes(target as HTMLButtonElement)) focused = false;
+  });
+
   const show = () => {
     const { phase, config, info, metrics, message: text, dir } = run.value;
     const active = isActive(phase);
-    const wrong = obstacle();
+    const wrong = faulty();
     const { busy } = engineState.value;
     document.body.dataset["phase"] = phase;
     train.hidden = active;
     train.textContent = phase === "none" ? "Train" : "New run";
     train.classList.toggle("primary", phase !== "paused");
-    train.disabled = wrong !== "" || (busy !== "" && !active);
+    train.disabled = wrong.length > 0 || (busy !== "" && !active);
     halt.hidden = !active;
     halt.disabled = phase === "pausing";
     resume.hidden = !(phase === "paused" || (phase === "failed" && dir !== ""));
     resume.disabled = busy !== "";
     model.hidden = report.hidden = active || dir === "";
     const done = metrics.at(-1);
+    const shown = isData(metrics) ? "loss" : "reward";
     const steps = config?.steps ?? 0;
     progress.hidden = phase === "none";
     progress.max = Math.max(1, steps);
     progress.value = done?.step ?? 0;
+    const names = wrong.map((name) => `${name[0].toUpperCase()}${name.slice(1)}`).join(" and ");
+    const unready = `${names} ${wrong.length > 1 ? "say" : "says"} in red why.`;
+    const after = active ? remaining(metrics, steps) : wrong.length > 0 ? ` · a new one is not ready: ${unready}` : "";
     status.textContent =
       phase === "none"
-        ? wrong
-          ? "Something above is not right yet; it says so in red."
+        ? wrong.length > 0
+          ? `Not ready: ${unready}`
           : "Ready."
         : done
-          ? `Step ${done.step} of ${steps} · reward ${formatNumber(done.reward)}${active ? remaining(metrics, steps) : ""}`
+          ? `Step ${done.step} of ${steps} · ${shown} ${formatNumber(done[shown])}${after}`
           : "";
     message.textContent = text || (phase === "none" ? "" : busy && !active ? `The engine is ${busy} …` : "");
     message.hidden = message.textContent === "";
@@ -124,10 +159,11 @@ export function runPanel(): void {
     samples.show(run.value);
     trial.show(run.value);
     redraw();
+    keepFocus();
   };
   run.watch(show);
   setup.watch(show);
-  models.watch(show);
+  faults.watch(show);
   engineState.watch(show);
   addEventListener("beforeunload", (event) => {
     if (isActive(run.value.phase)) event.preventDefault();

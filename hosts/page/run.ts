@@ -1,12 +1,13 @@
 /** @file A run of the page: started, continued, paused; what it has told so far; what its folder holds. */
 import type { RunInfo } from "../../core/api.ts";
-import { isFileTask, parseConfig, type TrainConfig } from "../../core/config.ts";
+import { isDataTask, isFileTask, parseConfig, type TrainConfig } from "../../core/config.ts";
 import { CohortError } from "../../core/errors.ts";
-import { readText } from "../../core/host.ts";
+import { readText, type Storage } from "../../core/host.ts";
 import type { StepMetrics } from "../../core/log.ts";
 import { writeReport } from "../../core/report.ts";
 import { type EvaluationLine, listCheckpoints, Run, readRunConfig, type SampleLine } from "../../core/run.ts";
 import type { AppTask, BrowserEngine } from "../browser.ts";
+import { dataText, understood } from "./data.ts";
 import { said } from "./dom.ts";
 import { anyEngine, exclusively, openEngine } from "./engine.ts";
 import { awake } from "./machine.ts";
@@ -26,6 +27,8 @@ export interface RunState {
   metrics: readonly StepMetrics[];
   evaluations: readonly EvaluationLine[];
   samples: readonly SampleLine[];
+  /** of a run on a data set: the prompt of its first example */
+  prompt: string;
   /** a line about what it is at, or why it stopped */
   message: string;
   digest: string;
@@ -39,6 +42,7 @@ const nothing: RunState = {
   metrics: [],
   evaluations: [],
   samples: [],
+  prompt: "",
   message: "",
   digest: "",
 };
@@ -60,7 +64,7 @@ export async function start(setup: Setup, recipe = setup.recipe): Promise<void> 
   run.set({ ...nothing, phase: "starting", message: "Starting …" });
   await attempt(async () => {
     const config = configOf(setup, recipe);
-    await train(config, setup.task === "own" ? { prompts: setup.prompts, reward: setup.reward } : null);
+    await train(config, broughtBy({ ...setup, recipe }, config));
   });
 }
 
@@ -71,15 +75,15 @@ export async function goOn(dir: string): Promise<void> {
   await attempt(async () => {
     const { storage } = await anyEngine();
     const config = parseConfig(await readRunConfig(storage, dir), { where: `${dir}/config.json` });
-    let own: OwnTask | null = null;
+    const kept = (name: string) => readText(storage, `${dir}/${name}`);
+    let brought: Brought = null;
     if (isFileTask(config.task)) {
       const { prompts, reward } = config.task;
-      own = {
-        prompts: await readText(storage, `${dir}/${prompts}`),
-        reward: await readText(storage, `${dir}/${reward}`),
-      };
+      brought = { prompts: await kept(prompts), reward: await kept(reward) };
+    } else if (isDataTask(config.task)) {
+      brought = { name: config.task.data, lines: await kept(config.task.data) };
     }
-    await train({ ...config, out: dir, resume: true }, own);
+    await train({ ...config, out: dir, resume: true }, brought);
   });
 }
 
@@ -110,6 +114,7 @@ export async function show(dir: string): Promise<void> {
     metrics,
     evaluations,
     samples: (await stored.samples()).slice(-SAMPLES),
+    prompt: await firstPrompt(storage, dir, config).catch(() => ""),
     message: finished
       ? `Finished after ${done} steps.`
       : `Stopped after step ${done} of ${config.steps}; it goes on from the checkpoint of step ${at}.`,
@@ -119,9 +124,35 @@ export async function show(dir: string): Promise<void> {
 
 const SAMPLES = 8;
 
-interface OwnTask {
-  prompts: string;
-  reward: string;
+/** What a run learns from where it is no built-in task: kept in its folder, so that it can be continued and taken elsewhere. */
+type Brought = { prompts: string; reward: string } | { name: string; lines: string } | null;
+
+function broughtBy(s: Setup, config: TrainConfig): Brought {
+  if (isFileTask(config.task)) return { prompts: s.prompts, reward: s.reward };
+  if (!isDataTask(config.task)) return null;
+  const lines = dataText(s);
+  const name = config.task.data;
+  if (lines === null) throw new CohortError("bad-input", `${name}: it is not read yet`, "choose it under Task again");
+  understood(s, lines);
+  return { name, lines };
+}
+
+/** What to offer as a prompt to try: the first example's. */
+async function firstPrompt(storage: Storage, dir: string, config: TrainConfig): Promise<string> {
+  if (!isDataTask(config.task)) return "";
+  const path = `${dir}/${config.task.data}`;
+  const size = Math.min(await storage.size(path), 1 << 16);
+  return promptOf(new TextDecoder().decode(await storage.readRange(path, 0, size)));
+}
+
+function promptOf(lines: string): string {
+  const line = lines.slice(0, lines.indexOf("\n") + 1 || undefined);
+  try {
+    const { prompt } = JSON.parse(line) as { prompt?: unknown };
+    return typeof prompt === "string" ? prompt : "";
+  } catch {
+    return "";
+  }
 }
 
 async function attempt(work: () => Promise<void>): Promise<void> {
@@ -136,8 +167,13 @@ async function attempt(work: () => Promise<void>): Promise<void> {
   }
 }
 
-async function train(config: TrainConfig, own: OwnTask | null): Promise<void> {
+async function train(config: TrainConfig, brought: Brought): Promise<void> {
+  const own = brought && "reward" in brought ? brought : null;
   const rewards = own && (await Rewards.load(own.reward));
+  const { backend, precision } = config;
+  const engine = await openEngine({ backend, precision });
+  // The engine reads a data set where the configuration names it, which is beside it once the run is exported.
+  const examples = brought && "lines" in brought ? brought : null;
   try {
     const task: AppTask | undefined = own
       ? {
@@ -147,19 +183,30 @@ async function train(config: TrainConfig, own: OwnTask | null): Promise<void> {
           ...(isFileTask(config.task) && { passAt: config.task.passAt }),
         }
       : undefined;
-    const { backend, precision } = config;
-    const engine = await openEngine({ backend, precision });
-    await exclusively("training", () => awake(() => follow(engine, config, task, own)));
+    if (examples) {
+      await engine.storage.write(examples.name, examples.lines);
+      run.set({ prompt: promptOf(examples.lines) });
+    }
+    await exclusively("training", () => awake(() => follow(engine, config, task, brought)));
   } finally {
     rewards?.close();
+    if (examples) await engine.storage.remove(examples.name).catch(() => undefined);
   }
+}
+
+/** The files of a run that hold what it learns from. */
+function filesOf(brought: Brought): Record<string, string> {
+  if (!brought) return {};
+  if ("lines" in brought) return { [brought.name]: brought.lines };
+  const rows = rowsOf(brought.prompts).map((row) => `${JSON.stringify(row)}\n`);
+  return { "prompts.jsonl": rows.join(""), "prompts.mjs": brought.reward };
 }
 
 async function follow(
   engine: BrowserEngine,
   config: TrainConfig,
   task: AppTask | undefined,
-  own: OwnTask | null,
+  brought: Brought,
 ): Promise<void> {
   let samplesRead = 0;
   let files: Promise<unknown> = Promise.resolve();
@@ -202,14 +249,10 @@ async function follow(
             started.resumedAt === undefined
               ? 0
               : await engine.storage.size(`${started.run}/samples.jsonl`).catch(() => 0);
-          if (!own || started.resumedAt !== undefined) return;
-          await engine.storage.write(
-            `${started.run}/prompts.jsonl`,
-            rowsOf(own.prompts)
-              .map((row) => `${JSON.stringify(row)}\n`)
-              .join(""),
-          );
-          await engine.storage.write(`${started.run}/prompts.mjs`, own.reward);
+          if (started.resumedAt !== undefined) return;
+          for (const [name, text] of Object.entries(filesOf(brought))) {
+            await engine.storage.write(`${started.run}/${name}`, text);
+          }
         });
       },
       onWarmStart({ step, steps, loss }) {

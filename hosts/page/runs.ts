@@ -44,8 +44,26 @@ export async function storedRuns(): Promise<StoredRun[]> {
 
 export const runName = (dir: string) => dir.replace(/^runs\//, "");
 
+/** Of a run on a data set the loss tells, of others the reward. */
+export const leading = (metrics: readonly StepMetrics[]): "loss" | "reward" =>
+  metrics[0]?.epoch === undefined ? "reward" : "loss";
+
+/** What evaluations measured that tells most: its name, and "25 % → 75 %" of it. */
+export function heldOut(evaluations: readonly EvaluationLine[]): { name: string; text: string } {
+  const measured = evaluations.at(-1)?.metrics;
+  if (!measured) return { name: "pass@1", text: passText(evaluations) };
+  const key = (["rewards/accuracies", "accuracy", "loss"] as const).find((name) => typeof measured[name] === "number");
+  if (!key) return { name: "held out", text: "–" };
+  const shown = (line: EvaluationLine) => {
+    const value = line.metrics?.[key];
+    return key === "loss" ? formatNumber(value) : `${(100 * Number(value)).toFixed(0)} %`;
+  };
+  const text = [evaluations[0], ...evaluations.slice(1).slice(-1)].map(shown).join(" → ");
+  return { name: key === "loss" ? "loss, held out" : "accuracy, held out", text };
+}
+
 /** "25 % → 75 %" of held-out prompts, where they were evaluated. */
-export function passText(evaluations: readonly EvaluationLine[]): string {
+function passText(evaluations: readonly EvaluationLine[]): string {
   const [first, last] = [evaluations[0], evaluations.at(-1)];
   if (first === undefined || last === undefined) return "–";
   const percent = (x: number) => `${(100 * x).toFixed(0)} %`;
@@ -86,6 +104,8 @@ export function runsView(): { refresh(): Promise<void> } {
         ? "finished"
         : `stopped at step ${last?.step ?? 0} of ${config.steps}`;
     const name = runName(dir);
+    const told = leading(metrics);
+    const held = heldOut(evaluations);
     const busy = isActive(run.value.phase);
     const watch = () => {
       location.hash = "#train";
@@ -98,10 +118,10 @@ export function runsView(): { refresh(): Promise<void> } {
       h(
         "dl",
         {},
-        h("dt", {}, "reward"),
-        h("dd", {}, `${formatNumber(first?.reward)} → ${formatNumber(last?.reward)}`),
-        h("dt", {}, "pass@1"),
-        h("dd", {}, passText(evaluations)),
+        h("dt", {}, told),
+        h("dd", {}, `${formatNumber(first?.[told])} → ${formatNumber(last?.[told])}`),
+        h("dt", {}, held.name),
+        h("dd", {}, held.text),
         h("dt", {}, "digest"),
         h("dd", { class: "mono" }, last?.digest || "–"),
       ),

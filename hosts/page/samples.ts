@@ -85,7 +85,8 @@ export function samplesView(): { element: HTMLElement; show(state: RunState): vo
     show(next) {
       if (state && state.dir !== next.dir) chosen = null;
       state = next;
-      held.hidden = next.evaluations.length === 0;
+      // Evaluations on a data set score examples, and draw nothing.
+      held.hidden = next.evaluations.every(({ samples }) => samples.length === 0);
       latest.hidden = next.samples.length === 0;
       if (evaluations !== next.evaluations) {
         evaluations = next.evaluations;

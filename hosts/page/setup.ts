@@ -4,13 +4,14 @@ import { CohortError } from "../../core/errors.ts";
 import { parsePrompts } from "../../core/prompts.ts";
 import type { Row } from "../../core/rewards/index.ts";
 import { loadTask } from "../../core/tasks/index.ts";
+import { entryOf } from "./recipes.ts";
 import { Store } from "./store.ts";
 
 export interface Setup {
   /** "new", or the name of a stored model */
   model: string;
   size: keyof typeof sizes;
-  /** a built-in task's name, or "own" */
+  /** a built-in task's name, "own" for own prompts, or "data" for a data set */
   task: string;
   /** how hard a built-in task is; null: its own default */
   hardness: number | null;
@@ -18,7 +19,15 @@ export interface Setup {
   reward: string;
   /** reward from which a completion counts as right in pass@k */
   passAt: number;
+  /** "sample", "pasted", or the name of a file that is kept */
+  data: string;
+  /** the lines that were pasted */
+  lines: string;
   recipe: string;
+  /** folder of the model that a recipe of distillation learns from; "" where none is chosen */
+  teacher: string;
+  /** what was chosen before a data set took the place of prompts, or the other way round */
+  other: { task: string; recipe: string };
   /** recipe → the parameters that were changed */
   params: Record<string, Record<string, unknown>>;
   /** configuration keys that were changed */
@@ -68,7 +77,11 @@ const initial: Setup = {
   prompts: examplePrompts,
   reward: exampleReward,
   passAt: 0.6,
+  data: "sample",
+  lines: "",
   recipe: "grpo",
+  teacher: "",
+  other: { task: "data", recipe: "dpo" },
   params: {},
   keys: {},
   more: "",
@@ -87,12 +100,41 @@ function remembered(): Setup {
 
 export const setup = new Store<Setup>(remembered());
 setup.watch((value) => {
+  const remember = (what: Setup) => localStorage.setItem(KEY, JSON.stringify(what));
   try {
-    localStorage.setItem(KEY, JSON.stringify(value));
+    remember(value);
   } catch {
-    // It is only not remembered.
+    try {
+      // Pasted lines may be more than the browser keeps here.
+      remember({ ...value, lines: "" });
+    } catch {
+      // It is only not remembered.
+    }
   }
 });
+
+/** What changes with a recipe: one that learns from a data set takes the place of prompts and a reward, or gives it back. */
+export function withRecipe(s: Setup, recipe: string): Partial<Setup> {
+  const entry = entryOf(recipe);
+  const left = { task: s.task, recipe: s.recipe };
+  if (entry && s.task === "data" && !entry.data) {
+    return { recipe, task: s.other.task === "data" ? initial.task : s.other.task, other: left };
+  }
+  if (entry && s.task !== "data" && !entry.rollouts) return { recipe, task: "data", other: left };
+  return { recipe };
+}
+
+/** What changes with a task: a data set wants a recipe that learns from one. */
+export function withTask(s: Setup, task: string): Partial<Setup> {
+  const fits = (id: string) => (task === "data" ? entryOf(id)?.data !== undefined : (entryOf(id)?.rollouts ?? true));
+  const change = { task, hardness: null };
+  if (fits(s.recipe)) return change;
+  const recipe = [s.other.recipe, "dpo", "grpo"].find(fits)!;
+  return { ...change, recipe, other: { task: s.task, recipe: s.recipe } };
+}
+
+/** Whether the recipe that is chosen lets the policy answer: what samples is then asked for. */
+export const samples = (s: Setup): boolean => s.task !== "data" || entryOf(s.recipe)?.sampled !== undefined;
 
 /** The keys that have a field, in its order. */
 export const shownKeys = [
@@ -115,6 +157,19 @@ export const docOf = (key: string): string => docs.get(key) ?? "";
 /** What a key is where nothing was changed: enough for the first run to learn in minutes. */
 export function defaultsOf(s: Setup): Record<string, unknown> {
   const common = { temperature: 1, seed: 0, checkpointEvery: 5, backend: "auto", precision: 12 };
+  if (s.task === "data") {
+    return {
+      ...common,
+      steps: 100,
+      promptsPerStep: 32,
+      ...(samples(s) && { maxTokens: 16 }),
+      // A new model learns demonstrations from nothing; preferences move weights that a reference holds.
+      learningRate: s.model !== "new" ? 5e-5 : entryOf(s.recipe)?.data === "completions" ? 3e-3 : 1e-3,
+      evalEvery: 10,
+      evalPrompts: 64,
+      optimizer: { schedule: "linear" },
+    };
+  }
   if (s.task !== "own") {
     const stored = s.model !== "new";
     return {
@@ -158,13 +213,24 @@ export function rowsOf(text: string): Row[] {
   return rows;
 }
 
+/** The file that holds the examples, in messages and beside the run. */
+export const dataName = ({ data }: Setup): string => (/^(sample|pasted)$/.test(data) ? `${data}.jsonl` : data);
+
 export const modelFolder = (name: string): string => `models/${name}`;
+
+/** The changed keys that mean something with this task. */
+function keysOf(s: Setup): Record<string, number | string> {
+  if (samples(s)) return s.keys;
+  const { rolloutsPerPrompt: _, maxTokens: __, temperature: ___, ...keys } = s.keys;
+  return keys;
+}
 
 /**
  * The configuration of a run with this setup.
  * @throws CohortError naming everything that is wrong
  */
-export function configOf(s: Setup, recipe = s.recipe): TrainConfig {
+export function configOf(given: Setup, recipe = given.recipe): TrainConfig {
+  const s = { ...given, recipe };
   let more: unknown = {};
   if (s.more.trim() !== "") {
     try {
@@ -178,15 +244,17 @@ export function configOf(s: Setup, recipe = s.recipe): TrainConfig {
     }
   }
   const own = s.task === "own";
+  const task = s.task === "data" ? { data: dataName(s) } : taskOf(s);
   return parseConfig(
     {
       model:
         s.model === "new" ? { config: sizes[s.size], tokenizer: own ? "byte" : "character" } : modelFolder(s.model),
-      task: own ? { prompts: "prompts.jsonl", reward: "prompts.mjs", passAt: s.passAt } : taskOf(s),
+      task: own ? { prompts: "prompts.jsonl", reward: "prompts.mjs", passAt: s.passAt } : task,
       recipe,
       params: s.params[recipe] ?? {},
+      ...(entryOf(recipe)?.teacher && s.teacher !== "" && { reference: s.teacher }),
       ...defaultsOf(s),
-      ...s.keys,
+      ...keysOf(s),
       ...(more as object),
     },
     { where: "settings" },

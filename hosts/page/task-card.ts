@@ -1,15 +1,22 @@
-/** @file Step 2: what it learns from: a built-in task, or prompts of one's own. */
+/** @file Step 2: what it learns from: a built-in task, prompts of one's own, or a data set. */
 import { loadTask, taskNames } from "../../core/tasks/index.ts";
+import { dataPanel } from "./data-panel.ts";
 import { byId, field, fill, h, messageLine, said } from "./dom.ts";
-import { hardness, rowsOf, setup, taskOf } from "./setup.ts";
+import { setFault } from "./faults.ts";
+import { hardness, rowsOf, setup, taskOf, withTask } from "./setup.ts";
 
 export function taskCard(): void {
   const message = messageLine();
   const choice = h(
     "select",
-    { id: "task-choice", onchange: () => setup.set({ task: choice.value, hardness: null }) },
+    { id: "task-choice", onchange: () => setup.set(withTask(setup.value, choice.value)) },
     h("optgroup", { label: "Built in" }, ...taskNames.map((name) => h("option", { value: name }, name))),
-    h("optgroup", { label: "Yours" }, h("option", { value: "own" }, "My own prompts")),
+    h(
+      "optgroup",
+      { label: "Yours" },
+      h("option", { value: "own" }, "My own prompts"),
+      h("option", { value: "data" }, "A data set of examples"),
+    ),
   );
   const describe = h("p", { class: "soft" });
   const hard = h("input", {
@@ -49,14 +56,16 @@ export function taskCard(): void {
     h("div", { class: "row" }, file, h("label", { for: "prompts-file", class: "button" }, "From a file …")),
     message.element,
   );
-  fill(byId("task"), field("Task", choice), describe, hardField, own);
+  fill(byId("task"), field("Task", choice), describe, hardField, own, dataPanel());
 
   setup.watch((s) => {
     choice.value = s.task;
     own.hidden = s.task !== "own";
     const rule = hardness[s.task];
     hardField.hidden = !rule;
-    describe.hidden = s.task === "own";
+    describe.hidden = s.task === "own" || s.task === "data";
+    if (s.task === "data") return;
+    setFault("task", "");
     if (rule) {
       hard.min = String(rule.min);
       hard.max = String(rule.max);
@@ -74,6 +83,7 @@ export function taskCard(): void {
       message.say(`${rows.length} prompts${columns.length > 1 ? `; columns ${columns.join(", ")}` : ""}`);
     } catch (error) {
       message.say(said(error), "error");
+      setFault("task", said(error));
     }
   });
 }

@@ -2,6 +2,7 @@
 import { listCheckpoints } from "../../core/run.ts";
 import { field, fill, h, messageLine, said } from "./dom.ts";
 import { exclusively, openEngine } from "./engine.ts";
+import { entryOf } from "./recipes.ts";
 import { isActive, type RunState, run } from "./run.ts";
 
 const COMPLETIONS = 2;
@@ -78,8 +79,9 @@ export function tryView(): { element: HTMLElement; show(state: RunState): void }
 
   return {
     element,
-    show({ phase, dir, evaluations, samples }) {
-      element.hidden = dir === "" || isActive(phase);
+    show({ phase, dir, config, evaluations, samples, prompt: first }) {
+      // A reward model gives scores, no tokens.
+      element.hidden = dir === "" || isActive(phase) || (config !== null && entryOf(config.recipe)?.scored === true);
       if (dir !== shown) {
         shown = dir;
         fill(result);
@@ -87,7 +89,7 @@ export function tryView(): { element: HTMLElement; show(state: RunState): void }
         prompt.value = "";
       }
       // Before the first evaluation there is none to offer.
-      if (!touched) prompt.value ||= evaluations[0]?.samples[0]?.prompt ?? samples[0]?.prompt ?? "";
+      if (!touched) prompt.value ||= evaluations[0]?.samples[0]?.prompt ?? samples[0]?.prompt ?? first;
     },
   };
 }
