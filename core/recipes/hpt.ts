@@ -53,7 +53,7 @@ group whose field demo is true, or lists in demo_logp by group number. The entro
     const score = p.adv_std
       ? zScore(c.reward, c.group, { eps: 1e-6, weight: own(c) })
       : centred(c.reward, c.group, own(c));
-    return score.mul(failed(c, p.gate).not()).to(c.token);
+    return score.mul(failed(c, p.gate).not()).mul(c.mask);
   },
   filter: (c, p) => ({ keep: own(c).mul(failed(c, p.gate).not()) }),
   gate: (c, ratio, p) =>

@@ -1,6 +1,6 @@
 /**
  * @file Conflict tokens of GTPO (arXiv 2508.03772): the same token at the same place in better and worse completions of a
- * group, counted over the trained tokens from the start and from the end.
+ * group, counted from the start and from the end of each completion, whatever its mask (the papers' completions have none).
  */
 import type { Context } from "./context.ts";
 import { members } from "./groups.ts";
@@ -20,20 +20,11 @@ export interface Conflicts {
 export function conflicts(c: Context, sign: Vec, boost: number): Conflicts {
   const side = sign.values();
   const tokens = c.field("tokens").values();
-  const mask = c.mask.values();
-  const { offsets } = c.batch;
-  const places = Array.from(side, (_, i) => {
-    const list: number[] = [];
-    for (let t = offsets[i]; t < offsets[i + 1]; t++) if (mask[t] !== 0) list.push(t);
-    return list;
-  });
-  const run = (i: number, others: readonly number[], at: (list: number[], k: number) => number | undefined): number => {
+  const { offsets, lengths } = c.batch;
+  const run = (i: number, others: readonly number[], at: (j: number, k: number) => number): number => {
     let k = 0;
-    const same = (j: number): boolean => {
-      const place = at(places[j], k);
-      return place !== undefined && tokens[place] === tokens[at(places[i], k) as number];
-    };
-    while (k < places[i].length && others.some(same)) k++;
+    const same = (j: number): boolean => k < lengths[j] && tokens[at(j, k)] === tokens[at(i, k)];
+    while (k < lengths[i] && others.some(same)) k++;
     return k;
   };
   const forward = new Float64Array(side.length);
@@ -44,15 +35,15 @@ export function conflicts(c: Context, sign: Vec, boost: number): Conflicts {
     for (const i of group) {
       if (side[i] === 0) continue;
       const others = group.filter((j) => side[i] * side[j] < 0);
-      forward[i] = run(i, others, (list, k) => list[k]);
-      backward[i] = run(i, others, (list, k) => list[list.length - 1 - k]);
-      const own = places[i];
+      forward[i] = run(i, others, (j, k) => offsets[j] + k);
+      backward[i] = run(i, others, (j, k) => offsets[j + 1] - 1 - k);
       const factor = side[i] > 0 ? boost : 0;
-      own.forEach((t, k) => {
+      for (let k = 0; k < lengths[i]; k++) {
+        const t = offsets[i] + k;
         if (k < forward[i]) weight[t] *= factor;
-        if (own.length - 1 - k < backward[i]) weight[t] *= factor;
+        if (lengths[i] - 1 - k < backward[i]) weight[t] *= factor;
         if (k < forward[i] || k < backward[i]) counted[t] = 1;
-      });
+      }
     }
   }
   const over = (data: Float64Array): Vec => c.lift(c.trajectory, data);
