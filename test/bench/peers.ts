@@ -3,7 +3,7 @@
  * lists them with their versions, and nothing but the bench ever needs their 70 MB.
  */
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const from = createRequire(join(process.cwd(), "test/bench/package.json"));
@@ -25,4 +25,26 @@ export async function peer(name: string): Promise<any> {
     return null;
   }
   return import(pathToFileURL(path).href);
+}
+
+/** TensorFlow.js on its WASM backend, one thread; null where it is not installed. */
+// biome-ignore lint/suspicious/noExplicitAny: as above.
+export async function tensorflowWasm(): Promise<any> {
+  const core = await peer("@tensorflow/tfjs-core");
+  const backend = await peer("@tensorflow/tfjs-backend-wasm");
+  if (!core || !backend) return null;
+  const tf = core.default ?? core;
+  (backend.default ?? backend).setWasmPaths(`${dirname(from.resolve("@tensorflow/tfjs-backend-wasm"))}/`);
+  await tf.setBackend("wasm");
+  return tf;
+}
+
+/** jax-js on WASM, one thread where there is no Worker, as in Node; null where it is not installed. */
+// biome-ignore lint/suspicious/noExplicitAny: as above.
+export async function jaxWasm(): Promise<any> {
+  const module = await peer("@jax-js/jax");
+  if (!module) return null;
+  await module.init("wasm");
+  module.defaultDevice("wasm");
+  return module;
 }
