@@ -354,7 +354,11 @@ export class GpuDevice implements Device {
     this.#pass = null;
     this.#encoder ??= this.gpu.createCommandEncoder();
     this.#encoder.copyBufferToBuffer(block.buffer, offset * 4, staging, 0, length * 4);
-    this.#flush();
+    block.batch = this.#batch;
+    // Reads that are asked for together share a submit.
+    const batch = this.#batch;
+    await null;
+    if (batch === this.#batch) this.#flush();
     try {
       await staging.mapAsync(GPUMapMode.READ, 0, length * 4);
     } catch (cause) {

@@ -40,6 +40,34 @@ describe.skipIf(skip)(`WebGPU device${skip ? ` (skipped: ${skip})` : ""}`, () =>
     expect([...(await device.readF32(x, 1, 1))]).toEqual([7]);
   });
 
+  test("reads that are asked for together share a submit, and see nothing of what is written after", async () => {
+    device = (await softwareGpu())!;
+    const [x, y] = [device.alloc(2, "x"), device.alloc(2, "y")];
+    device.write(x, Float32Array.of(1, 2));
+    device.run("copy", y, x, 2);
+    const { queue } = device.gpu;
+    const submit = queue.submit.bind(queue);
+    let submits = 0;
+    queue.submit = (buffers) => {
+      submits++;
+      return submit(buffers);
+    };
+    const together = await Promise.all([device.readF32(x), device.readF32(y)]);
+    expect(together.map((values) => [...values])).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
+    expect(submits).toBe(1);
+    const before = device.readF32(x);
+    device.write(x, Float32Array.of(3, 4));
+    expect([...(await before)]).toEqual([1, 2]);
+    const last = device.readF32(y);
+    device.free(y);
+    const reused = device.alloc(2, "z");
+    device.write(reused, Float32Array.of(5, 6));
+    expect([...(await last)]).toEqual([1, 2]);
+  });
+
   test("more commands than a batch, in buffers used again and again", async () => {
     device = (await softwareGpu())!;
     const sum = device.alloc(5, "sum");
