@@ -15,6 +15,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -64,6 +65,9 @@ beforeAll(() => {
   mkdirSync(join(work, "bin"));
   writeFileSync(join(work, "bin/cohort"), `#!/bin/sh\nexec "${process.execPath}" "${inRoot("dist/cli.js")}" "$@"\n`);
   chmodSync(join(work, "bin/cohort"), 0o755);
+  // What npm makes of "bin" where the package is installed: `npx cohort` finds it there.
+  mkdirSync(join(work, "node_modules/.bin"));
+  symlinkSync(join(work, "bin/cohort"), join(work, "node_modules/.bin/cohort"));
 });
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
@@ -95,12 +99,38 @@ async function recipeFrom(block: Block, folder: string): Promise<Recipe> {
   return (await import(/* @vite-ignore */ pathToFileURL(outfile).href)).default;
 }
 
-/** npm cannot be run here: its scripts must at least exist. */
-function checkNpm(text: string): void {
+/**
+ * A command of npm in this checkout. `npm start` runs, cut to a step; `npm ci` would take away the packages that this test
+ * runs on, `npm test` is this run, and builds came before it (pretest) and would change dist under the other tests: of these
+ * the scripts must exist.
+ */
+function runNpm(text: string, folder: string): void {
   const { scripts } = JSON.parse(readFileSync(inRoot("package.json"), "utf8"));
-  for (const [, name] of text.matchAll(/npm (?:run )?(\w[\w:]*)/g)) {
+  for (const command of text.trim().split(/\n|&&/)) {
+    const [, name] = /^npm (?:run )?(\w[\w:]*)$/.exec(command.trim()) ?? [];
+    expect(name, `${command}: not understood`).toBeDefined();
     if (name !== "ci") expect(Object.keys(scripts)).toContain(name);
+    if (name !== "start") continue;
+    const sets = ["steps=1", "warmStart.steps=1", "evalPrompts=0"].flatMap((set) => ["--set", set]);
+    spawn("npm", ["start", "--", "--out", join(folder, "started"), ...sets], root);
+    expect(existsSync(join(folder, "started/report.html"))).toBe(true);
   }
+}
+
+/** What the words `path/to/…` stand for: a small model in Hugging Face's layout, for the alphabet of the page's prompts. */
+function makeModel(folder: string, { model: path, task }: { model: string; task: { prompts: string } }): void {
+  const letters = readFileSync(join(folder, task.prompts), "utf8").replace(/[^ ,.a-zA-Z]/g, "");
+  const alphabet = `${[...new Set(letters)].join("")}\n`;
+  const config = {
+    task,
+    model: { config: { hiddenSize: 16, layers: 1, heads: 2, kvHeads: 1, intermediateSize: 16 }, alphabet },
+    steps: 0,
+    evalPrompts: 0,
+  };
+  writeFileSync(join(folder, "model.json"), JSON.stringify(config));
+  spawn("cohort", ["train", "model.json", "--out", "model-run"], folder);
+  mkdirSync(join(folder, dirname(path)), { recursive: true });
+  renameSync(join(folder, "model-run/checkpoints/step-0"), join(folder, path));
 }
 
 async function runPage(page: string): Promise<void> {
@@ -126,8 +156,9 @@ async function runPage(page: string): Promise<void> {
       const json = JSON.parse(text);
       if (json.system) checkCase(recipes[json.system] ?? (await loadRecipe(json.system)), json);
       else await checkConfig(json);
+      if (/^path\/to\//.test(json.model)) makeModel(folder, json);
     } else if (language === "sh") {
-      if (/^np[mx] /.test(text)) checkNpm(text);
+      if (/^npm /.test(text)) runNpm(text, folder);
       else spawn("sh", ["-ec", text], folder);
     } else if (language === "html") {
       const [, contents] = /<script type="module">([\s\S]*)<\/script>/.exec(text)!;
