@@ -1,5 +1,5 @@
 import { choice, defineRecipe, none, number } from "../recipe.ts";
-import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
+import { AGGREGATIONS, aggLoss } from "../rl/aggregate.ts";
 import { zScore } from "../rl/baseline.ts";
 
 export default defineRecipe({
@@ -27,5 +27,5 @@ Reconstruction from the abstract and summaries: how alpha enters, its value and 
     return a.mul(weight);
   },
   kl: none,
-  aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
+  aggregate: (c, loss, p) => aggLoss(c, loss, p.agg),
 });

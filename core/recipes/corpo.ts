@@ -1,5 +1,5 @@
 import { choice, defineRecipe, none, number } from "../recipe.ts";
-import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
+import { AGGREGATIONS, aggLoss } from "../rl/aggregate.ts";
 import { centred } from "../rl/baseline.ts";
 
 export default defineRecipe({
@@ -21,5 +21,5 @@ that failed as a whole, are pushed down; equal and acceptable ones have advantag
     return centred(c.reward, c.group, present).min(c.reward.sub(p.r_min_correct)).mul(present);
   },
   kl: none,
-  aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
+  aggregate: (c, loss, p) => aggLoss(c, loss, p.agg),
 });

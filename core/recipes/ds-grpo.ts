@@ -1,5 +1,5 @@
 import { choice, defineRecipe, none, number } from "../recipe.ts";
-import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
+import { AGGREGATIONS, aggLoss } from "../rl/aggregate.ts";
 import { zScore } from "../rl/baseline.ts";
 
 export default defineRecipe({
@@ -25,5 +25,5 @@ probability is the rollout's sum over trained tokens (whether the paper divides 
     return a.add(logp.mul(c.reward.gt(0).where(-p.gamma_p, p.gamma_n)).mul(c.present("reward")));
   },
   kl: none,
-  aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
+  aggregate: (c, loss, p) => aggLoss(c, loss, p.agg),
 });

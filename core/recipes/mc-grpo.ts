@@ -1,5 +1,5 @@
 import { choice, defineRecipe, number } from "../recipe.ts";
-import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
+import { AGGREGATIONS, aggLoss } from "../rl/aggregate.ts";
 import type { Context } from "../rl/context.ts";
 import { members } from "../rl/groups.ts";
 
@@ -44,8 +44,5 @@ the deviation is 0 and |A| of the order 1/mad_eps, which gradient clipping must 
     return c.lift(c.trajectory, advantage);
   },
   filter: (c) => ({ keep: c.field("off_pivot"), leftOut: true }),
-  aggregate: (c, loss, p) => {
-    const rows = Math.max(1, c.field("keep").sumOver(c.all).value());
-    return aggregate(c, loss, p.agg, { count: rows });
-  },
+  aggregate: (c, loss, p) => aggLoss(c, loss, p.agg),
 });

@@ -106,18 +106,25 @@ export const AGGREGATIONS = [
 
 export type Aggregation = (typeof AGGREGATIONS)[number];
 
-/** The aggregation of that name; `maxLength` is read by seq-mean-token-sum-norm alone. */
+/**
+ * The aggregation of that name.
+ *
+ * @param maxLength divisor of seq-mean-token-sum-norm; null: the longest trajectory of the batch, with which the loss varies
+ */
 export function aggregate(
   c: Counting,
   loss: Vec,
   name: Aggregation,
-  { maxLength = 1, ...options }: SequenceMean & { maxLength?: number } = {},
+  { maxLength, ...options }: SequenceMean & Pick<StepTotals, "maxLength"> = {},
 ): Vec {
   if (name === "token-mean") return tokenMean(c, loss);
   if (name === "token-sum") return tokenSum(c, loss);
   if (name === "seq-mean-token-mean") return seqMeanTokenMean(c, loss, options);
   if (name === "seq-mean-token-sum") return seqMeanTokenSum(c, loss, options);
-  if (name === "seq-mean-token-sum-norm") return seqMeanTokenSumNorm(c, loss, maxLength, options);
+  if (name === "seq-mean-token-sum-norm") {
+    const longest = c.number(1, c.token).sumOver(c.trajectory).maxOver(ALL).max(1);
+    return seqMeanTokenSum(c, loss, options).div(maxLength ?? longest);
+  }
   return groupMeanTokenMean(c, loss);
 }
 
@@ -140,7 +147,5 @@ export function aggLoss(
 ): Vec {
   const counting: SequenceMean = { nonEmpty: true, count: sequences };
   if (name === "token-mean" && tokens) return tokenSum(c, loss).div(tokens);
-  if (name !== "seq-mean-token-sum-norm") return aggregate(c, loss, name, counting);
-  const longest = c.number(1, c.token).sumOver(c.trajectory).maxOver(ALL).max(1);
-  return seqMeanTokenSum(c, loss, counting).div(maxLength ?? longest);
+  return aggregate(c, loss, name, { ...counting, maxLength });
 }
