@@ -23,6 +23,8 @@ export const streams = {
   source: 12,
   /** noise in the hidden states of training passes */
   perturbation: 13,
+  /** which rollouts make a set */
+  vines: 14,
   /** and above: one stream a round */
   round: 1000,
 } as const;

@@ -402,6 +402,88 @@ describe("second looks at a rollout", () => {
     it.close();
   });
 
+  test("thoughts, lists and style are read from the text, and from the prompt file's columns", async () => {
+    const it = await trainer({ recipe: "grpo", model: { ...tiny.model, alphabet: "</think>\nabcdefg .TEAsB" } });
+    const { tokenizer, stopIds } = it.session.loaded;
+    const one = await stepOf(it);
+    const [t] = one.trajectories;
+    const of = (texts: readonly string[], columns: object, prompt = "e") => {
+      const trajectories = texts.map((completion) => ({
+        ...t,
+        context: tokenizer.encode(prompt),
+        ids: [...tokenizer.encode(completion, { addSpecial: false }), stopIds[0]],
+        sample: { ...t.sample, completion, row: { prompt, ...columns } },
+      }));
+      return { ...one, trajectories };
+    };
+    const ask = (name: keyof typeof SUPPLIES, step: Step, params = {}) =>
+      SUPPLIES[name].field!(step, { ...means(it), params }, "trajectory");
+    const thought = of(["<think>be</think>a", "<think> </think>a", "a", "<think>b", "<think>"], { think: true });
+    expect(ask("thought-used", thought)).toEqual([1, 0, 0, 0, 0]);
+    expect(ask("thought-broken", thought)).toEqual([0, 0, 1, 1, 1]);
+    expect(ask("thought-needed", thought)).toEqual([1, 1, 1, 1, 1]);
+    // The stop token follows the last one.
+    expect(ask("thought-decision", thought)).toEqual([7, 7, null, 7, 7]);
+    const opened = of(["be</think>a", "</think>a"], {}, "e<think>");
+    expect([ask("thought-used", opened), ask("thought-decision", opened)]).toEqual([
+      [1, 0],
+      [0, 0],
+    ]);
+    expect(() => ask("thought-needed", opened)).toThrow(/its column "think" is absent/);
+    const list = of(["b\nA \nb\nbe", ""], { relevant: ["a", "b", "be"] });
+    expect((ask("hits", list, { rec_num: 3 }) as number[][])[0]).toEqual([1, 1, 0]);
+    expect(ask("hits", list, { rec_num: 5 })).toEqual([
+      [1, 1, 0, 1, 0],
+      [0, 0, 0, 0, 0],
+    ]);
+    expect(ask("line", list)).toEqual([[0, 0, 1, 1, 1, 2, 2, 3, 3, 3], [0]]);
+    expect(ask("last", list)).toEqual([[0, 0, 0, 0, 0, 0, 0, 0, 0, 1], [1]]);
+    const prose = of(["be a bee. The End.", "the end is a bee", "theend"], { author: "a bee" });
+    expect(ask("the-end", prose)).toEqual([1, 0, 1]);
+    expect(ask("word-count", prose)).toEqual([5, 5, 1]);
+    const [author] = ask("author-embedding", prose) as number[][];
+    expect(author.reduce((a, b) => a + b)).toBe(3);
+    const [same] = ask("text-embedding", of(["A BEE"], {})) as number[][];
+    expect(same).toEqual(author);
+    it.close();
+  });
+
+  test("vines start where the first rollout of a group was, and sets hold rollouts of one state", async () => {
+    const it = await trainer({ recipe: "grpo", rolloutsPerPrompt: 3 });
+    const step = await stepOf(it);
+    const [t] = step.trajectories;
+    const prefix = it.session.loaded.tokenizer.encode("adfb", { addSpecial: false });
+    step.trajectories = [{ ...t, ids: prefix }, t, t];
+    const how = { ...means(it), params: { states: 2, sets: 5, n: 2 } };
+    await SUPPLIES["vine-sets"].rows!(step, how);
+    const vines = step.trajectories.slice(3);
+    expect(vines.map((v) => [v.prompt, v.context])).toEqual(
+      vines.map(() => [1, [...t.context, ...prefix.slice(0, 2)]]),
+    );
+    expect(vines.length).toBe(3);
+    expect(vines[0].sample.completion.startsWith("ad")).toBe(true);
+    const { logp } = await it.session.score(vines.map(sequenceOf));
+    expect(vines.flatMap((v) => [...v.logp])).toEqual([...logp]);
+    const sets = SUPPLIES["vine-sets"].field!(step, how, "raw") as number[][];
+    expect(sets.length).toBe(10);
+    for (const [j, set] of sets.entries()) {
+      expect(new Set(set).size).toBe(2);
+      for (const i of set) expect(step.trajectories[i].prompt).toBe(j < 5 ? 0 : 1);
+    }
+    expect(new Set(sets.slice(0, 5).map((set) => [...set].sort().join())).size).toBeGreaterThan(1);
+    it.close();
+    await expect(trainer({ recipe: "poly-ppo", rolloutsPerPrompt: 4 })).rejects.toThrow(
+      /all sets of a state are the same/,
+    );
+    const bare: TaskSource = { ...coin, prompts: (...of) => coin.prompts(...of).map(({ prompt }) => ({ prompt })) };
+    for (const [recipe, column] of [
+      ["adacot", "think"],
+      ["rank-grpo", "relevant"],
+      ["style-grpo", "author"],
+    ])
+      await expect(trainer({ recipe }, bare)).rejects.toThrow(`has no column "${column}"`);
+  });
+
   test("segments end with lines and sentences, else begin where the policy is unsure", async () => {
     const it = await trainer({ recipe: "grpo", model: { ...tiny.model, alphabet: "abcdefgh>.\n" } });
     const step = await stepOf(it);

@@ -10,7 +10,8 @@ export default defineRecipe({
   describe: `Learns whether to think at all: penalties for no thought where it was needed, for a thought where it was not, and
 for a broken format; and, in stages whose data are skewed, the decision token (the first after the opening of the
 thought) leaves the loss, so that what was learned of the decision survives. The numbers of the penalties were not read.
-The paper trains with PPO and a value head after a warm start; here the rest of the step is GRPO's.`,
+The paper trains with PPO and a value head after a warm start; here the rest of the step is GRPO's. Training: a
+thought stands between <think> and </think>, and the prompt file's column "think" says who needs one (the paper: a model).`,
   formula:
     "R' = R − alpha_miss·[needed ∧ not used] − alpha_over·[used ∧ not needed] − gamma_format·[format bad]; m = 0 at the decision",
   params: {
@@ -20,7 +21,14 @@ The paper trains with PPO and a value head after a warm start; here the rest of 
     slm: flag(true, "selective loss masking: whether the decision token leaves the loss"),
   },
   fields: { cot_used: "trajectory", cot_needed: "trajectory", format_bad: "trajectory", decision_position: "raw" },
-  trains: { refuse: "needs labels of who must think: supply cot_used, cot_needed, format_bad, decision_position" },
+  trains: {
+    supply: {
+      cot_used: "thought-used",
+      cot_needed: "thought-needed",
+      format_bad: "thought-broken",
+      decision_position: "thought-decision",
+    },
+  },
   reward: (c, p) => {
     const [used, needed] = [c.field("cot_used"), c.field("cot_needed")];
     const miss = used.not().and(needed).mul(p.alpha_miss);

@@ -13,7 +13,7 @@ interface Colours {
 /** Score and advantage of each set of vines, over sets. */
 function setsOf(c: Context, { single_colour_is_zero }: Colours): { sets: number[][]; score: Vec; advantage: Vec } {
   const sets = c.raw<number[][]>("sets");
-  const [reward, signature] = [c.reward.values(), c.field("signature").values()];
+  const [reward, signature] = [c.reward.values(), c.raw<ArrayLike<number | string>>("signature")];
   const group = c.trajectory.edge(c.group).index;
   for (const i of sets.flat()) {
     if (!(i >= 0 && i < reward.length))
@@ -40,11 +40,14 @@ export default defineRecipe({
   describe: `Sets of rollouts (vines) from one state are scored by mean reward times diversity, the share of distinct signatures,
 and every vine of a set is credited with the set's score less the mean over the state's sets, on its first window + 1
 steps. A vine in several sets enters once for each. Plain PPO with GAE on the other states is left out; the form of the KL
-term (k3, mean over the trained steps) is ours.`,
+term (k3, mean over the trained steps) is ours. Training: the states are the prompt, whose group is its vines, and further
+ones evenly spaced over the group's first rollout, with as many vines; the signature is the task's answer, else the text.`,
   formula:
     "f_j = mean_{i∈j} R_i · distinct_j/n; A#_j = f_j − mean f; loss = mean over (set, member, step) of the PPO clip",
   params: {
     n: integer(4, "vines of a set (told by the sets)", { min: 1 }),
+    sets: integer(4, "M: sets of a state, in training", { min: 1 }),
+    states: integer(2, "p: states of an episode, in training", { min: 1 }),
     window: integer(5, "W: steps 0 … W of a vine are trained", { min: 0 }),
     eps_clip: number(0.2, "clip range on both sides", { min: 0, max: 1 }),
     single_colour_is_zero: flag(true, "a set of one signature has score 0"),
@@ -89,5 +92,5 @@ term (k3, mean over the trained steps) is ours.`,
     const loss = ppoClip(c, moved.exp(), of(advantage, "set"), { lo: p.eps_clip, hi: p.eps_clip }).meanOver(ALL);
     return p.kl_coef === 0 ? loss : loss.add(klEstimate(moved.neg(), "k3").meanOver(ALL).mul(p.kl_coef));
   },
-  trains: { refuse: "needs several rollouts restarted from one state, and sets of them: supply signature and sets" },
+  trains: { supply: { sets: "vine-sets", signature: "signature" } },
 });

@@ -10,6 +10,8 @@ const BATCH = "token-mean over the batch";
 
 /** Index of the list entry that each token belongs to; a newline belongs to the entry it closes. */
 function entryOf(c: Context, newline: number): Vec {
+  const given = c.optional("entry");
+  if (given) return given;
   const closes = c.field("tokens").eq(newline);
   return closes.cumulate(c.trajectory).sub(closes);
 }
@@ -24,7 +26,8 @@ export default defineRecipe({
   describe: `The unit is the entry of a list (a line), not the token or the answer: each rank has its own reward, baseline over the
 group and importance ratio (the geometric mean over the entry's tokens). log_decay credits a rank with the discounted hits
 from it downwards, so never with what came before. Entries past rec_num are one entry of their own with a penalty; the end
-token is rewarded for ending in time. hits holds one number a rank; matching titles is the task's.`,
+token is rewarded for ending in time. hits holds one number a rank. Training: a line hits where the prompt file's column
+"relevant" lists it, without regard to case; lines and ends are told by the tokenizer, not by newline_id and eos_id.`,
   formula: "r_k = Σ_{j≥k} hit_j/log2(j + 2); A_k = Z_g(r_k); w_k = exp(mean_t (lp − lp_old)); PPO clip + beta·k3",
   params: {
     rec_num: integer(20, "K: entries asked for", { min: 1 }),
@@ -40,7 +43,7 @@ token is rewarded for ending in time. hits holds one number a rank; matching tit
     early_stop_penalty: number(-0.1, "advantage of the end token after too few entries"),
     aggregation: choice(BATCH, [BATCH, "bnpo", "grpo"], "token mean of the batch (bnpo), or of each trajectory (grpo)"),
   },
-  fields: { hits: "ragged" },
+  fields: { hits: "ragged", entry: "token", ends: "token" },
   advantage: (c, p) => {
     const hits = c.field("hits");
     const ranks = hits.level;
@@ -61,7 +64,7 @@ token is rewarded for ending in time. hits holds one number a rank; matching tit
       (ranks.edge(c.trajectory).offsets as Int32Array).subarray(0, c.trajectory.size),
     );
     const listed = item.lt(p.rec_num).and(item.lt(hits.countOver(c.trajectory)));
-    const end = c.field("tokens").eq(p.eos_id);
+    const end = (c.optional("ends") ?? c.field("tokens").eq(p.eos_id)).ne(0);
     const content = byRank.gather(listed.where(item.add(first.to(c.token)), -1)).mul(end.not());
     const over = item.ge(p.rec_num);
     const entries = item.maxOver(c.trajectory).add(1);
@@ -76,5 +79,5 @@ token is rewarded for ending in time. hits holds one number a rank; matching tit
     return levelRatio(c, c.keyed("entry", c.token, c.token.edge(c.trajectory).index, entry), "geometric");
   },
   aggregate: (c, loss, p) => (p.aggregation === "grpo" ? seqMeanTokenMean(c, loss) : tokenMean(c, loss)),
-  trains: { refuse: "needs to know which entries of a list hit: supply hits, one number a rank" },
+  trains: { supply: { hits: "hits", entry: "line", ends: "last" } },
 });

@@ -41,7 +41,8 @@ export default defineRecipe({
   stage: ["application", "reward"],
   describe: `Long stories in an author's style: closeness to the author in an embedding, a judge's digit, and a reward for length
 and a proper end. Advantages are centred without a deviation, the loss is a token mean with a k3 penalty. Embedding model,
-judge and the first version's sigmoid are left out; without embeddings the batch's reward counts.`,
+judge and the first version's sigmoid are left out; without embeddings the batch's reward counts. Training: embeddings are
+counts of three characters in a row, the author's text is the column "author", the judge the reward of that name.`,
   formula: "R = w·[cos(e, e_author), digit/10, complete]; A = R − μ_g; loss = Σ m(ℓ + beta·k3) / Σ m",
   params: {
     weights: anything<readonly number[]>([0.6, 0.3, 0.1], "weights of style, content and completeness"),
@@ -73,7 +74,12 @@ judge and the first version's sigmoid are left out; without embeddings the batch
   kl: (c, p) => (p.beta === 0 ? c.number(0) : klPenalty(c, klToReference(c, "k3"), p.beta)),
   aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
   trains: {
-    refuse:
-      "needs embeddings and a judge: supply text_embedding, author_embedding, judge_digit, word_count and has_end",
+    supply: {
+      text_embedding: "text-embedding",
+      author_embedding: "author-embedding",
+      judge_digit: "judge-digit",
+      word_count: "word-count",
+      has_end: "the-end",
+    },
   },
 });

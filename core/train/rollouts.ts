@@ -204,7 +204,7 @@ export class Trainer extends Learner {
         "choose another recipe, or replay it on batches that carry them",
       );
     }
-    checkSupplies(recipe, task, config);
+    checkSupplies(recipe, params, task, config);
     const reference = referenceKind(config, recipe, reads);
     if (config.miniBatches > config.promptsPerStep) {
       throw new CohortError(

@@ -4,9 +4,10 @@
  */
 import type { TrainConfig } from "../config.ts";
 import { CohortError } from "../errors.ts";
-import type { Recipe, SupplyName } from "../recipe.ts";
+import type { Params, Recipe, SupplyName } from "../recipe.ts";
 import type { TaskSource } from "../tasks/index.ts";
 import * as buffer from "./supply/buffer.ts";
+import * as column from "./supply/column.ts";
 import * as continuation from "./supply/continuation.ts";
 import * as demonstration from "./supply/demonstration.ts";
 import * as head from "./supply/head.ts";
@@ -17,6 +18,7 @@ import * as segment from "./supply/segment.ts";
 import * as text from "./supply/text.ts";
 import type { Supply } from "./supply/types.ts";
 import * as values from "./supply/value.ts";
+import * as vines from "./supply/vines.ts";
 import type { Means, Step } from "./trajectories.ts";
 
 export const SUPPLIES: Readonly<Record<SupplyName, Supply>> = {
@@ -74,6 +76,20 @@ export const SUPPLIES: Readonly<Record<SupplyName, Supply>> = {
   "top-logits": head.topLogits,
   "top-place": head.topPlace,
   schedule: head.schedule,
+  "thought-needed": column.thoughtNeeded,
+  "thought-used": column.thoughtUsed,
+  "thought-broken": column.thoughtBroken,
+  "thought-decision": column.thoughtDecision,
+  hits: column.hits,
+  line: column.line,
+  last: column.last,
+  "text-embedding": column.textEmbedding,
+  "author-embedding": column.authorEmbedding,
+  "judge-digit": column.judgeDigit,
+  "word-count": column.wordCount,
+  "the-end": column.theEnd,
+  "vine-sets": vines.vineSets,
+  signature: vines.signature,
   "reward-stream": text.rewardStream,
   "cut-values": continuation.cutValues,
   "probe-right": continuation.probeRight,
@@ -96,9 +112,9 @@ export function probeFields(recipe: Recipe): Record<string, unknown> {
 }
 
 /** @throws CohortError "bad-config" naming what the task or the configuration lacks for the recipe, and how to supply it */
-export function checkSupplies(recipe: Recipe, task: TaskSource, config: TrainConfig): void {
+export function checkSupplies(recipe: Recipe, params: Params, task: TaskSource, config: TrainConfig): void {
   for (const { field, supply } of suppliesOf(recipe)) {
-    const missing = supply.missing?.(task, config);
+    const missing = supply.missing?.(task, config, params);
     if (missing) {
       throw new CohortError(
         "bad-config",

@@ -1,6 +1,9 @@
 /** @file A task that a new model gets right about half the time, with two rewards of 0 or 1, and the model that fits it. */
 import type { TaskSource } from "../../core/tasks/index.ts";
 
+/** What recipes read of a prompt file beside its prompts. */
+const columns = { think: true, relevant: ["a", "be"], author: "abcabdabe" };
+
 export const coin: TaskSource = {
   name: "coin",
   rewards: [
@@ -9,7 +12,10 @@ export const coin: TaskSource = {
   ],
   // Sixteen prompts: a pool that a sampler has a choice in.
   prompts: (_split, n, _seed, start = 0) =>
-    Array.from({ length: n }, (_, i) => ({ prompt: `${"abcd"[(start + i) % 4]}${"efgh"[((start + i) >> 2) % 4]}>` })),
+    Array.from({ length: n }, (_, i) => ({
+      prompt: `${"abcd"[(start + i) % 4]}${"efgh"[((start + i) >> 2) % 4]}>`,
+      ...columns,
+    })),
   isRight: (scores) => scores.correct === 1,
   trainSize: 16,
   supervised: ({ prompt }) => String(prompt).slice(0, 1),

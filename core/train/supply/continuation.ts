@@ -12,7 +12,7 @@ interface Place {
 }
 
 /** `count` continuations of each place as whole completions with their rewards; a place at the end is judged as it is. */
-async function continuations(
+export async function continuations(
   step: Step,
   means: Means,
   places: readonly Place[],

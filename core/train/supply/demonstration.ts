@@ -120,10 +120,10 @@ const clauses = (text: string): string[] => text.split(/[.,;:!?\n]+/).filter((cl
 /** The task's reward named `judge`, which may have weight 0, else token F1 to the right answer. */
 export const judgeScore: Supply = {
   is: "a judge's score of each rollout: the reward named judge, else token F1 to the demonstration",
-  missing: (task, config) =>
+  missing: (task, config, params) =>
     task.rewards.some(({ name }) => name === "judge")
       ? undefined
-      : needsDemonstrations(task, config) && {
+      : needsDemonstrations(task, config, params) && {
           what: `task ${task.name} has neither a judge nor demonstrations`,
           remedy:
             'export a reward function named judge (weight 0 keeps it out of the sum), or give the prompt file a column "demonstration"',

@@ -1,5 +1,6 @@
 /** @file What a supply is: a field that some recipes read and plain rollouts do not have. */
 import type { TrainConfig } from "../../config.ts";
+import type { Params } from "../../recipe.ts";
 import type { TaskSource } from "../../tasks/index.ts";
 import type { Means, Step } from "../trajectories.ts";
 
@@ -25,8 +26,8 @@ export interface Supply {
   numbers?(model: { vocabSize: number; hiddenSize: number }): number;
   /** Whether its numbers tie trajectories together over the whole batch, so that mini-batches cannot part them. */
   whole?: boolean;
-  /** What the task or configuration lacks for it, and how to supply that. */
-  missing?(task: TaskSource, config: TrainConfig): { what: string; remedy: string } | undefined;
+  /** What the task or configuration (with the recipe's parameters) lacks for it, and how to supply that. */
+  missing?(task: TaskSource, config: TrainConfig, params: Params): { what: string; remedy: string } | undefined;
   /** Before the first step. */
   start?(means: Means): Promise<void>;
   /** Adds trajectories to the step, or replaces some. */
