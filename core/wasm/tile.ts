@@ -3,8 +3,7 @@
  * precision 24 each k adds hi·hi, hi·lo, lo·hi in this order (left operand first).
  *
  * 5 × 8 outputs, their two right vectors, a left element and a product fill the fifteen registers that V8 gives out. One
- * k a turn: unrolled bodies are reordered by V8's scheduler until they spill (measured: 5 × 8 at one k a turn 36 GFLOP/s,
- * two k 32, 4 × 8 at two k 27, 6 × 8 26; with relaxed madd 49, 30, 37, 50).
+ * k a turn: unrolled bodies are reordered by V8 until they spill (numbers: NOTES.md).
  */
 import { madd } from "./simd";
 
