@@ -1,5 +1,5 @@
 import { choice, defineRecipe, none, number } from "../recipe.ts";
-import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
+import { AGGREGATIONS, aggLoss } from "../rl/aggregate.ts";
 import { keepSingles, zScore } from "../rl/baseline.ts";
 import type { Context } from "../rl/context.ts";
 import { dualClip } from "../rl/gate.ts";
@@ -53,7 +53,7 @@ advantage. Cutting and re-sampling, tests of length and answer format, and the c
   gate: (c, ratio, p) => dualClip(c, ratio, c.advantage, { lo: p.eps_lo, hi: p.eps_hi }, p.dual_clip),
   kl: none,
   aggregate: (c, loss, p) => {
-    const policy = aggregate(c, loss, p.agg);
+    const policy = aggLoss(c, loss, p.agg);
     c.output("pg_loss", policy);
     return policy;
   },
