@@ -37,7 +37,7 @@ export function collect(c: Context, outputs: Record<string, unknown>, metrics: R
  * @throws CohortError "not-finite" naming the first number among them that is not finite
  */
 export function finiteLists<T>(what: string, value: T): T {
-  if (typeof value === "number" && value - value !== 0) {
+  if (value === undefined || (typeof value === "number" && value - value !== 0)) {
     throw new CohortError(
       "not-finite",
       `finiteLists: ${what} is ${value}`,
@@ -47,7 +47,7 @@ export function finiteLists<T>(what: string, value: T): T {
   if (Array.isArray(value)) {
     for (let k = 0; k < value.length; k++) finiteLists(`${what}, ${k}`, value[k]);
   } else if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const [key, inner] of Object.entries(value)) finiteLists(`${what}, ${key}`, inner);
+    for (const [key, inner] of Object.entries(value)) if (inner !== undefined) finiteLists(`${what}, ${key}`, inner);
   }
   return value;
 }

@@ -26,10 +26,23 @@ export function entropyOf(logits: Vec, token: Level): Vec {
   return logp.exp().mul(logp).sumOver(token).neg();
 }
 
-/** Where the entry of each sampled token stands among the rows over the vocabulary. */
+/**
+ * Where the entry of each sampled token stands among the rows over the vocabulary.
+ *
+ * @throws CohortError "bad-batch" for a token id that its row does not have
+ */
 export function tokenIndex(c: Context, rows: Level, tokens: Vec = c.field("tokens")): Vec {
-  const { offsets } = rows.edge(c.token);
-  const at = Float64Array.from(tokens.values(), (id, t) => (offsets as Int32Array)[t] + id);
+  const offsets = rows.edge(c.token).offsets as Int32Array;
+  const at = Float64Array.from(tokens.values(), (id, t) => {
+    const size = offsets[t + 1] - offsets[t];
+    if (!(id >= 0 && id < size && Math.floor(id) === id)) {
+      c.refuse(
+        `tokenIndex: token ${t} of the batch has id ${id} for a row of ${size}`,
+        `give ids from 0 to ${size - 1}`,
+      );
+    }
+    return offsets[t] + id;
+  });
   return c.graph.constant(c.token, at);
 }
 

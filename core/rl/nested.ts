@@ -18,6 +18,28 @@ export function listsOf<T>(c: Context, name: string): T[] {
   return Array.isArray(value) ? value : c.refuse(`listsOf: '${name}' is flat`, "give it as nested lists");
 }
 
+/**
+ * Raw fields that must have one shape: lists of equal lengths, down to that depth.
+ *
+ * @throws CohortError "bad-batch" naming the field and place where a list is missing, or longer or shorter than the first
+ *   field's
+ */
+export function sameShape(c: Context, depth: number, first: string, ...others: readonly string[]): void {
+  const compare = (name: string, want: unknown, got: unknown, left: number, place: string): void => {
+    const same = Array.isArray(want) && Array.isArray(got) && want.length === got.length;
+    if (!same) {
+      const count = Array.isArray(got) ? `${got.length} entries` : JSON.stringify(got);
+      const of = Array.isArray(want) ? want.length : JSON.stringify(want);
+      c.refuse(`sameShape: '${name}'${place} has ${count} for ${of} in '${first}'`, "give both one shape");
+    }
+    if (left === 1) return;
+    (want as unknown[]).forEach((inner, k) => {
+      compare(name, inner, (got as unknown[])[k], left - 1, `${place}[${k}]`);
+    });
+  };
+  for (const name of others) compare(name, c.raw(first), c.raw(name), depth, "");
+}
+
 export interface Nested {
   /** Over the innermost level. */
   vec: Vec;
@@ -67,6 +89,8 @@ export function nested(c: Context, name: string, lists: Lists, options: NestedOp
     });
     row = (row as unknown[][]).flat();
     const next = options.within?.[d + 1] ?? new Level(`${name} ${d + 1}`, row.length);
+    const other = next.find(level)?.offsets?.findIndex((start, k) => start !== offsets[k]) ?? -1;
+    if (other >= 0) c.refuse(`nested: '${name}' has lists of other lengths at depth ${d + 1}`, "give both one shape");
     if (!next.find(level)) next.link(level, { offsets });
     options = { ...options, within: [...levels, next, ...(options.within?.slice(d + 2) ?? [])] };
   }
