@@ -3,6 +3,7 @@ import { tokenMean } from "../rl/aggregate.ts";
 import type { Context } from "../rl/context.ts";
 import { ppoClip } from "../rl/gate.ts";
 import { members } from "../rl/groups.ts";
+import { type SampleMoments, sampleMoments } from "../rl/tracker.ts";
 
 interface Rule {
   choice: "balanced" | "positive_focused";
@@ -47,14 +48,13 @@ function draw(stream: readonly number[], rule: Rule): Drawn {
   }
 }
 
-/** A reward less the success rate over all draws of its prompt, divided by their deviation where asked. */
-function advantageOf(reward: number, { samples, positive, negative }: Drawn, eps: number, scaled: boolean): number {
-  const n = samples.length;
-  const rate = n > 1 ? positive.length / n : 0;
-  const spread = positive.length * (1 - rate) * (1 - rate) + negative.length * rate * rate;
-  const std = n > 1 ? Math.sqrt(spread / (n - 1)) : 1;
-  return (reward - rate) / (scaled ? Math.max(std, 1e-6) + eps : 1);
-}
+/** Of the labels of all draws of a prompt, or of the rewards of those that are kept. */
+const statistics = ({ samples, positive, negative, selected }: Drawn, global: boolean): SampleMoments =>
+  sampleMoments(global ? [...positive.map(() => 1), ...negative.map(() => 0)] : selected.map((k) => samples[k]));
+
+/** A reward less the mean, divided by the deviation where asked. */
+const compared = (reward: number, { mean, std }: SampleMoments, eps: number, scaled: boolean): number =>
+  (reward - mean) / (scaled ? Math.max(std, 1e-6) + eps : 1);
 
 /** Rewards of each prompt's draws, in order; those of the batch where it says nothing of others. */
 function streams(c: Context): number[][] {
@@ -73,7 +73,7 @@ export default defineRecipe({
   describe: `Prompts are sampled in rounds and leave as soon as they have enough right and wrong answers (or one right one); of
 all draws a fixed number is kept, half and half as far as they go, and the baseline is the success rate over all draws, so
 that a rare success is worth more. reward_stream holds the rewards of all draws by prompt. The update is dapo's clip, token
-mean; the local-statistics option is plain GRPO on what is kept.`,
+mean; global_stat_est false compares with what is kept alone, as GRPO does.`,
   formula: "A = R − pos/(pos + neg) over all draws of the prompt, or that over max(std, 1e-6) + std_eps",
   params: {
     choice: choice("balanced", ["balanced", "positive_focused"], "when a prompt has enough"),
@@ -82,7 +82,7 @@ mean; the local-statistics option is plain GRPO on what is kept.`,
     keep_per_prompt: integer(4, "draws that are kept", { min: 0, config: "rolloutsPerPrompt" }),
     positive_threshold: number(0.7, "a reward above counts as right"),
     std_eps: number(1e-6, "added to the deviation", { min: 0 }),
-    global_stat_est: flag(true, "statistics over all draws (there is this one alone)"),
+    global_stat_est: flag(true, "statistics of the labels of all draws; false: of the kept rewards alone"),
     norm_by_std: flag(false, "train on advantage_std"),
     eps_lo: number(0.2, "clip range below 1", { min: 0, max: 1 }),
     eps_hi: number(0.28, "clip range above 1", { min: 0 }),
@@ -92,8 +92,9 @@ mean; the local-statistics option is plain GRPO on what is kept.`,
   sampler: (c, p) => {
     if (!c.hasRaw("reward_stream")) return;
     const drawn = streams(c).map((stream) => draw(stream, p));
+    const seen = drawn.map((d) => statistics(d, p.global_stat_est));
     const advantages = (scaled: boolean) =>
-      drawn.map((d) => d.selected.map((k) => advantageOf(d.samples[k], d, p.std_eps, scaled)));
+      drawn.map((d, q) => d.selected.map((k) => compared(d.samples[k], seen[q], p.std_eps, scaled)));
     const rounds = drawn.map((d) => d.rounds);
     const rollouts = rounds.map((n) => n * p.round_repeat);
     const selected = drawn.map((d) => d.selected);
@@ -105,8 +106,11 @@ mean; the local-statistics option is plain GRPO on what is kept.`,
   advantage: (c, p) => {
     if (!c.has("reward")) return c.number(0, c.trajectory);
     const group = c.trajectory.edge(c.group).index;
-    const drawn = streams(c).map((stream) => draw(stream, p));
-    const own = c.reward.values().map((r, i) => advantageOf(r, drawn[group[i]], p.std_eps, p.norm_by_std));
+    const reward = c.reward.values();
+    const seen = p.global_stat_est
+      ? streams(c).map((stream) => statistics(draw(stream, p), true))
+      : members(c).map((rows) => sampleMoments(rows.map((i) => reward[i])));
+    const own = reward.map((r, i) => compared(r, seen[group[i]], p.std_eps, p.norm_by_std));
     return c.lift(c.trajectory, own);
   },
   gate: (c, ratio, p) => ppoClip(c, ratio, c.advantage, { lo: p.eps_lo, hi: p.eps_hi }),

@@ -10,6 +10,16 @@ export interface Moments {
   count: number;
 }
 
+/** Of a list alone. */
+export type SampleMoments = Pick<Moments, "mean" | "std">;
+
+/** Mean and deviation of a sample; of at most one number 0 and 1, so that it is compared with nothing (verl). */
+export function sampleMoments(x: readonly number[]): SampleMoments {
+  if (x.length < 2) return { mean: 0, std: 1 };
+  const mean = x.reduce((a, b) => a + b, 0) / x.length;
+  return { mean, std: Math.sqrt(x.reduce((sum, v) => sum + (v - mean) * (v - mean), 0) / (x.length - 1)) };
+}
+
 /** The moments after a batch of values (Chan's parallel update); unchanged by an empty batch. */
 export function runningMoments(before: Moments, values: ArrayLike<number>): Moments {
   const n = values.length;
