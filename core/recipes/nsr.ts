@@ -1,4 +1,5 @@
 import { choice, defineRecipe, flag, number } from "../recipe.ts";
+import { AGGREGATIONS, type Aggregation, aggLoss, reduced } from "../rl/aggregate.ts";
 import type { Context } from "../rl/context.ts";
 import { ppoClip } from "../rl/gate.ts";
 import { gradients } from "../rl/grad.ts";
@@ -13,6 +14,7 @@ interface Form {
   lambda_psr: number;
   eps_lo: number;
   eps_hi: number;
+  agg: Aggregation;
 }
 
 /** The rows that a mode keeps (1 or 0) and their advantage, over trajectories. */
@@ -25,7 +27,9 @@ function rows(c: Context, { mode, lambda_psr }: Form): { keep: Vec; advantage: V
 function lossOf(c: Context, form: Form): Vec {
   const { keep, advantage } = rows(c, form);
   const loss = ppoClip(c, tokenRatio(c), advantage.to(c.token), { lo: form.eps_lo, hi: form.eps_hi });
-  return loss.meanOver(c.all, c.mask.mul(keep));
+  // Of the three forms that are compared, the batch's own filter is that of one.
+  const kept = c.mask.mul(keep);
+  return aggLoss({ ...reduced(c, keep), kept, counted: kept }, loss, form.agg);
 }
 
 export default defineRecipe({
@@ -42,7 +46,7 @@ at every token, so gamma other than 1 is not in the released code and refused.`,
     lambda_psr: number(0.1, "weighted: advantage of a right row"),
     eps_lo: number(0.2, "clip range below 1", { min: 0, max: 1 }),
     eps_hi: number(0.2, "clip range above 1", { min: 0 }),
-    agg: choice("token-mean", ["token-mean"], "over the kept rows' tokens"),
+    agg: choice("token-mean", AGGREGATIONS, "over the kept rows' tokens"),
     gamma: number(1, "discount of a token", { min: 1, max: 1 }),
     compare: flag(true, "output all three forms"),
   },
