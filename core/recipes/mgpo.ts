@@ -1,6 +1,8 @@
 import { anything, choice, defineRecipe, number } from "../recipe.ts";
 import { AGGREGATIONS, aggregate } from "../rl/aggregate.ts";
 import { zScore } from "../rl/baseline.ts";
+import { entropyBonus } from "../rl/entropy.ts";
+import { KL_KINDS, klPenalty, klToReference } from "../rl/kl.ts";
 
 type Size = readonly [width: number, height: number];
 type Box = readonly [x1: number, y1: number, x2: number, y2: number];
@@ -33,13 +35,14 @@ export default defineRecipe({
   stage: ["application", "rollout", "objective"],
   describe: `Two rounds: the model names a box, is shown that crop of the full picture (the whole one where the box is of no
 use), and answers; only the answer is rewarded, and its own tokens of both rounds are trained. GRPO with token mean and k3
-over the same tokens. The pictures, and the release's entropy bonus of 0.001, are left out.`,
-  formula: "A = (R − mean_g)/(std_g + adv_eps); loss = Σ m(PPO + beta·k3)/Σ m",
+over the same tokens, and the release's entropy bonus, paid only where the batch has entropies. The pictures are left out.`,
+  formula: "A = (R − mean_g)/(std_g + adv_eps); loss = Σ m(PPO + beta·k3)/Σ m − entropy_coeff·mean H",
   params: {
     adv_eps: number(1e-6, "added to the group's deviation", { min: 0 }),
-    std: choice("sample", ["sample"], "deviation with divisor n − 1"),
-    beta: number(0.01, "coefficient of the k3 penalty to the reference", { min: 0 }),
-    kl: choice("k3", ["k3"], "estimator of the KL"),
+    std: choice("sample", ["sample", "population"], "divisor of the variance: n − 1 or n"),
+    beta: number(0.01, "coefficient of the penalty to the reference", { min: 0 }),
+    kl: choice("k3", KL_KINDS, "estimator of the KL"),
+    entropy_coeff: number(0.001, "coefficient of the entropy bonus, where the batch has entropies", { min: 0 }),
     agg: choice("token-mean", AGGREGATIONS, "how token losses become one"),
     original: anything<Size>([1, 1], "[W, H] of the original picture, pixels"),
     model_input: anything<Size>([1, 1], "[w, h] of what the model saw, pixels"),
@@ -60,7 +63,11 @@ over the same tokens. The pictures, and the release's entropy bonus of 0.001, ar
   },
   advantage: (c, p) => {
     const right = c.optional("reward") ?? c.optional("correct");
-    return right ? zScore(right, c.group, { eps: p.adv_eps }) : c.number(0, c.trajectory);
+    const ddof = p.std === "sample" ? 1 : 0;
+    return right ? zScore(right, c.group, { eps: p.adv_eps, ddof }) : c.number(0, c.trajectory);
   },
+  kl: (c, p) => (p.beta === 0 ? c.number(0) : klPenalty(c, klToReference(c, p.kl), p.beta)),
+  entropy: (c, p) =>
+    c.has("entropy") ? entropyBonus(c, p.entropy_coeff).to(c.token).meanOver(c.all, c.mask) : c.number(0),
   aggregate: (c, loss, p) => aggregate(c, loss, p.agg),
 });
