@@ -30,7 +30,7 @@ truncated. A group of one keeps its raw reward (verl). Cropping pictures and the
     eps_lo: number(0.2, "clip range below 1", { min: 0, max: 1 }),
     eps_hi: number(0.3, "clip range above 1", { min: 0 }),
     eps: number(1e-6, "added to the group's deviation", { min: 0 }),
-    std: choice("unbiased", ["unbiased"], "deviation with divisor n − 1"),
+    std: choice("unbiased", ["unbiased", "population"], "divisor of the variance: n − 1 or n"),
     min_group_std: number(1e-4, "least deviation of a group's answered rollouts", { min: 0 }),
     aggregate: choice("token mean over unmasked tokens", ["token mean over unmasked tokens"], "aggregation"),
     loss_over: choice(
@@ -40,7 +40,7 @@ truncated. A group of one keeps its raw reward (verl). Cropping pictures and the
     ),
   },
   fields: { over_turn: "trajectory" },
-  advantage: (c, p) => zScore(c.reward, c.group, { eps: p.eps, rawSingles: true }),
+  advantage: (c, p) => zScore(c.reward, c.group, { eps: p.eps, ddof: p.std === "unbiased" ? 1 : 0, rawSingles: true }),
   filter: (c, p) => {
     const groups = telling(c, p.min_group_std);
     c.output(

@@ -18,7 +18,7 @@ pruning of trees and the variant with turn-level ratios are left out.`,
   params: {
     estimator: choice("tree", ["tree", "tree_2norm", "tree_inner"], "which comparisons make the advantage"),
     eps: number(1e-6, "added to deviations", { min: 0 }),
-    std: choice("sample", ["sample"], "deviation with divisor n − 1"),
+    std: choice("sample", ["sample", "population"], "divisor of the variances: n − 1 or n"),
     kl_coef: number(0.001, "coefficient of the k3 penalty to the reference", { min: 0 }),
     eps_lo: number(0.2, "clip range below 1", { min: 0, max: 1 }),
     eps_hi: number(0.2, "clip range above 1", { min: 0 }),
@@ -27,7 +27,7 @@ pruning of trees and the variant with turn-level ratios are left out.`,
   advantage: (c, p) => {
     const group = c.trajectory.edge(c.group).index;
     const tree = c.keyed("tree", c.trajectory, group, c.raw<ArrayLike<number>>("tree"));
-    const options = { eps: p.eps, rawSingles: true };
+    const options = { eps: p.eps, ddof: p.std === "sample" ? 1 : 0, rawSingles: true };
     const inter = zScore(c.reward, c.group, options);
     if (p.estimator === "tree_2norm") return zScore(inter, tree, options);
     const intra = zScore(c.reward, tree, options);

@@ -40,7 +40,7 @@ without success_prob the batch's reward counts.`,
     accuracy_lower_bound: number(0.1, "least success rate of a start state that is kept"),
     accuracy_upper_bound: number(0.9, "largest"),
     eps: number(1e-6, "added to the group's standard deviation", { min: 0 }),
-    std: choice("sample", ["sample"], "deviation with divisor n − 1"),
+    std: choice("sample", ["sample", "population"], "divisor of the variance: n − 1 or n"),
     eps_lo: number(0.2, "clip range below 1", { min: 0, max: 1 }),
     eps_hi: number(0.28, "clip range above 1", { min: 0 }),
   },
@@ -52,7 +52,7 @@ without success_prob the batch's reward counts.`,
     c.output("finish_step", step);
     return success;
   },
-  advantage: (c, p) => zScore(c.reward, c.group, { eps: p.eps, rawSingles: true }),
+  advantage: (c, p) => zScore(c.reward, c.group, { eps: p.eps, ddof: p.std === "sample" ? 1 : 0, rawSingles: true }),
   filter: (c, p) => {
     const rate = c.reward.meanOver(c.group);
     const keep = rate.inside(p.accuracy_lower_bound, p.accuracy_upper_bound).to(c.trajectory);
