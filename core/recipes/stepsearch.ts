@@ -57,7 +57,7 @@ function keyScore(searches: readonly Search[], keys: readonly (readonly string[]
 function judge(text: string, target: readonly string[], keys: readonly (readonly string[])[], gold: readonly string[]) {
   const last = [...text.matchAll(ANSWER)].pop();
   const f1 = last ? bestF1(last[1].trim(), target) : 0;
-  if (!last || text.slice(last.index + last[0].length).trim() !== "") return { f1, key: 0, steps: [], bad: true };
+  if (!last || text.split("</answer>").pop()?.trim() !== "") return { f1, key: 0, steps: [], bad: true };
   const searches = searchesOf(text);
   return { f1, key: keyScore(searches, keys), steps: stepScores(searches, gold), bad: false };
 }

@@ -1,6 +1,7 @@
 import { defineRecipe, number } from "../recipe.ts";
 import { zScore } from "../rl/baseline.ts";
 import { groupOrder } from "../rl/groups.ts";
+import { listsOf } from "../rl/nested.ts";
 
 export default defineRecipe({
   id: "stp-grpo",
@@ -17,7 +18,7 @@ actions the batch's reward counts.`,
   params: {
     std_eps: number(1e-6, "added to the group's standard deviation", { min: 0 }),
   },
-  fields: { action: "trajectory", expert_action: "raw", format_ok: "trajectory", per_state_success: "raw" },
+  fields: { action: "raw", expert_action: "raw", format_ok: "trajectory", per_state_success: "raw" },
   sampler: (c) => {
     if (!c.hasRaw("per_state_success")) return;
     c.output(
@@ -27,10 +28,16 @@ actions the batch's reward counts.`,
   },
   reward: (c) => {
     if (!c.hasRaw("action")) return c.reward;
-    const wanted = c.raw<unknown[]>("expert_action");
+    const [wanted, actions] = [listsOf<unknown>(c, "expert_action"), listsOf<unknown>(c, "action")];
+    if (wanted.length !== c.group.size || actions.length !== c.trajectory.size) {
+      c.refuse(
+        `stp-grpo: ${wanted.length} expert_action for ${c.group.size} groups, ${actions.length} action for ${c.trajectory.size} rollouts`,
+        "give one each",
+      );
+    }
     const rank = new Map(groupOrder(c).map((g, k) => [g, k]));
     const group = c.trajectory.edge(c.group).index;
-    const same = c.raw<unknown[]>("action").map((action, i) => action === wanted[rank.get(group[i]) as number]);
+    const same = actions.map((action, i) => action === wanted[rank.get(group[i]) as number]);
     const format = c.optional("format_ok") ?? c.number(1, c.trajectory);
     const reward = c.flags(c.trajectory, same).mul(format);
     c.output("reward", reward);

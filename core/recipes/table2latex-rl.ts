@@ -1,4 +1,4 @@
-import { defineRecipe, number } from "../recipe.ts";
+import { anything, defineRecipe, number } from "../recipe.ts";
 import { zScore } from "../rl/baseline.ts";
 import { blockSimilarity, type Grey } from "../rl/image.ts";
 
@@ -15,10 +15,11 @@ export default defineRecipe({
 whether the two renderings look alike. Quirk: the look is a block transform's plain similarity, not the complex wavelet
 index of the evaluation. GRPO otherwise; equal weights assumed. Compiling, rendering, resizing and the tree edit distance
 are the caller's; without teds the batch's reward counts.`,
-  formula: "R = [teds > teds_pass] + [teds ≥ teds_min ∧ both render ∧ cw > cw_pass]; A = (R − μ)/(σ + adv_eps)",
+  formula: "R = w·[teds > teds_pass] + w·[teds ≥ teds_min ∧ both render ∧ cw > cw_pass]; A = (R − μ)/(σ + adv_eps)",
   params: {
     teds_min: number(0.3, "structural similarity below which nothing is rendered"),
     teds_pass: number(0.9, "structural similarity above which the structure is right"),
+    weights: anything<readonly number[]>([1, 1], "weights of looks and structure (equal: assumed)"),
     cw_pass: number(0.6, "similarity of pictures above which they are alike"),
     adv_eps: number(1e-4, "added to the group's standard deviation", { min: 0 }),
   },
@@ -37,7 +38,7 @@ are the caller's; without teds the batch's reward counts.`,
     c.output("cw_ssim", similarity);
     c.output("reward_visual", visual);
     c.output("reward_struct", structure);
-    return visual.add(structure);
+    return visual.mul(p.weights[0]).add(structure.mul(p.weights[1]));
   },
   advantage: (c, p) => zScore(c.reward, c.group, { eps: p.adv_eps }),
   trains: { refuse: "needs renderings of the generated code: supply teds, rendered, image_pred and image_gold" },
