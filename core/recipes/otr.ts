@@ -1,5 +1,6 @@
 import { choice, defineRecipe, integer, number } from "../recipe.ts";
 import { tokenMean } from "../rl/aggregate.ts";
+import { NEEDS_DEMONSTRATIONS } from "../rl/distill.ts";
 import { logSoftmax } from "../rl/entropy.ts";
 import { Level } from "../rl/level.ts";
 
@@ -21,7 +22,7 @@ Reconstruction from summaries; K, beta and kappa are from memory, the token mean
     agg: choice("token-mean", ["token-mean"], "over trained positions"),
   },
   fields: { samples: "raw" },
-  loss: (c, p) => {
+  rows: (c, p) => {
     const samples = c.raw<number[][][]>("samples");
     const perToken = samples.flat();
     const offsets = new Int32Array(perToken.length + 1);
@@ -34,6 +35,11 @@ Reconstruction from summaries; K, beta and kappa are from memory, the token mean
         "give the draws of each token",
       );
     }
+    const rows = c.vocabulary.edge(c.token).offsets as Int32Array;
+    perToken.forEach((draws, t) => {
+      const outside = draws.find((id) => !(id >= 0 && id < rows[t + 1] - rows[t]));
+      if (outside !== undefined) c.refuse(`otr: a draw at token ${t} is ${outside}`, "draw ids that the logits have");
+    });
     const draw = new Level("draw", offsets[perToken.length]).link(c.token, { offsets });
     const taken = c.graph.constant(draw, perToken.flat());
     const reward = taken.eq(c.field("tokens").to(draw)).where(1, p.beta);
@@ -43,12 +49,10 @@ Reconstruction from summaries; K, beta and kappa are from memory, the token mean
       "reward_token",
       samples.map((row) => row.map((draws) => draws.map(() => rewards[k++]))),
     );
-    const first = c.graph.constant(
-      c.token,
-      (c.vocabulary.edge(c.token).offsets as Int32Array).subarray(0, c.token.size),
-    );
+    const first = c.graph.constant(c.token, rows.subarray(0, c.token.size));
     const logp = logSoftmax(c.field("logits"), c.token).gather(first.to(draw).add(taken));
-    return tokenMean(c, reward.mul(logp).meanOver(c.token).neg());
+    return reward.mul(logp).meanOver(c.token);
   },
-  trains: { refuse: "needs labels and draws of single tokens at every position: supply tokens, samples and logits" },
+  loss: (c) => tokenMean(c, c.row.neg()),
+  trains: { ...NEEDS_DEMONSTRATIONS, tokenDraws: { count: "K", temperature: "kappa" } },
 });

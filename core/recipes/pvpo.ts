@@ -28,7 +28,12 @@ presample says of each pre-sampled prompt drop (all right), keep, or inject (non
   },
   advantage: (c) => {
     const before = c.raw<Record<string, number[]>>("reward_ref");
-    const value = Float64Array.from({ length: c.group.size }, (_, g) => mean(before[String(g)] ?? []));
+    const value = Float64Array.from({ length: c.group.size }, (_, g) =>
+      mean(
+        before[String(g)] ??
+          c.refuse(`pvpo: 'reward_ref' has no '${g}'`, "give rewards of the reference for each group"),
+      ),
+    );
     return c.reward.sub(c.lift(c.group, value));
   },
   kl: (c, p) => (p.beta === 0 ? c.number(0) : klPenalty(c, klToReference(c, p.kl), p.beta)),

@@ -12,7 +12,14 @@ const overRollouts = (c: Context, name: string): Vec =>
   nested(c, name, Array.from(c.raw<ArrayLike<number | boolean>>(name), Number), { depth: 1 }).vec;
 
 /** What a rollout has, for each of its segments. */
-const perSegment = (c: Context, x: Vec): Vec => x.gather(c.field("rollout"));
+function perSegment(c: Context, x: Vec): Vec {
+  const rollout = c.field("rollout");
+  const outside = rollout.values().find((k) => !(k >= 0 && k < x.level.size && Math.floor(k) === k));
+  if (outside !== undefined) {
+    c.refuse(`supo: 'rollout' names ${outside} of ${x.level.size}`, "give reward, overlong one entry a rollout");
+  }
+  return x.gather(rollout);
+}
 
 export default defineRecipe({
   id: "supo",

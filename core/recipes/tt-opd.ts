@@ -68,7 +68,7 @@ moving copy is state, of the parameters that student_params_by_step lists.`,
         teacher = teacher.length === 0 ? [...student] : movedTowards(teacher, student, 1 - p.decay);
         at.push(updates);
       }
-      if (updatesOf(c).length > 0) c.output("updated_at", at);
+      if (c.hasRaw("student_params_by_step")) c.output("updated_at", at);
       return { teacher, updates };
     },
   },
