@@ -5,6 +5,7 @@ import { type BuiltInTask, parseConfig } from "../../config.ts";
 import { CohortError } from "../../errors.ts";
 import type { EvalResult } from "../../evaluate.ts";
 import type { StepMetrics } from "../../log.ts";
+import { memoryStorage } from "../../storage.ts";
 import { loadTask, type TaskSource } from "../../tasks/index.ts";
 import { evaluate, Trainer } from "../../train.ts";
 import type { Lab } from "./demo.ts";
@@ -33,17 +34,26 @@ export interface Trained {
 /**
  * Trains with the given keys of a configuration.
  *
- * @param task in place of the configuration's
- * @param onDerivative sees what reaches the model, optimiser step by optimiser step
+ * @param options.task in place of the configuration's
+ * @param options.onDerivative sees what reaches the model, optimiser step by optimiser step
+ * @param options.onStart is asked before the first step, after the warm start
+ * @param options.onStep is asked after every step
  */
 export async function trainTiny(
   lab: Lab,
   keys: Record<string, unknown>,
-  options: { task?: TaskSource; onDerivative?(given: Derivatives): void } = {},
+  options: {
+    task?: TaskSource;
+    onDerivative?(given: Derivatives): void;
+    onStart?(trainer: Trainer): Promise<void>;
+    onStep?(trainer: Trainer): Promise<void>;
+  } = {},
 ): Promise<Trained> {
   const config = parseConfig({ model: tinyModel, checkpointEvery: 0, out: "demo", threads: 1, ...keys });
   const task = options.task ?? loadTask(config.task as BuiltInTask);
-  const trainer = await Trainer.create(config, task, await lab.runtime());
+  // Of its own: a frozen reference is kept there, and another arm's is none of this one's.
+  const runtime = { ...(await lab.runtime()), storage: memoryStorage() };
+  const trainer = await Trainer.create(config, task, runtime);
   const { session } = trainer;
   const done: Trained = { metrics: [], before: null, after: null, survived: 0 };
   try {
@@ -62,7 +72,11 @@ export async function trainTiny(
         return pass(sequences, objective, more);
       };
     }
-    while (trainer.step < config.steps) done.metrics.push((await trainer.trainStep()).metrics);
+    await options.onStart?.(trainer);
+    while (trainer.step < config.steps) {
+      done.metrics.push((await trainer.trainStep()).metrics);
+      await options.onStep?.(trainer);
+    }
     done.survived = trainer.step;
     if (config.evalPrompts > 0) done.after = await evaluate(session, task, config);
   } catch (error) {
