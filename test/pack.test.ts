@@ -14,7 +14,7 @@ import type { Browser } from "playwright-core";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openChromium } from "./support/chromium.ts";
-import { installPacked, projectOf, root } from "./support/pack.ts";
+import { commandsOf, installPacked, projectOf, root } from "./support/pack.ts";
 import { listen } from "./support/pages.ts";
 import { denoProgram } from "./support/runtimes.ts";
 
@@ -42,7 +42,7 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   chromium = await openChromium();
-  wanted = digestIn(run(process.execPath, ["main.js"], projectOf("node", base, join(work, "node"))));
+  wanted = digestIn(run("npm", ["start"], projectOf("node", base, join(work, "node"))));
 }, 120_000);
 afterAll(async () => {
   await chromium?.close();
@@ -139,21 +139,36 @@ describe("the sandbox beyond Node: a right program, an endless one, one that han
   });
 });
 
-describe("the examples with rewards of cohort/rewards", () => {
-  test.each(["maths", "json", "code"])("%s: checked, then trained, from the installed package", (name) => {
+describe("the commands of the examples' READMEs, from the installed package", () => {
+  /** A command as it is written, and what shortens it; the last line of its JSON. */
+  const last = (command: string, folder: string, ...more: string[]) => {
+    const [program, ...args] = command.split(" ");
+    expect(program).toBe("npx");
+    const lines = run("npx", ["--offline", ...args, ...more, "--json"], folder)
+      .trim()
+      .split("\n");
+    return JSON.parse(lines.at(-1)!);
+  };
+
+  test.each(["maths", "json", "code"])("%s: checked, then trained", (name) => {
     const folder = projectOf(name, base, join(work, name));
-    const cli = (...args: string[]) => {
-      const lines = run(process.execPath, ["node_modules/cohort/dist/cli.js", ...args, "--json"], folder)
-        .trim()
-        .split("\n");
-      return JSON.parse(lines.at(-1)!);
-    };
-    const check = cli("reward-check", "config.json", "--prompts", "2", "--n", "2");
-    expect(Object.keys(check.statistics).length).toBe(2);
-    expect(check.statistics.reward.scored).toBeGreaterThan(3);
-    if (name === "maths") expect(check.statistics.reward).toMatchObject({ min: 0, max: 1 });
-    const done = cli("train", "config.json", "--set", "steps=2", "--set", "evalPrompts=0");
+    const [check, train, ...rest] = commandsOf(name);
+    expect(rest).toEqual([]);
+    const { statistics } = last(check, folder);
+    expect(Object.keys(statistics).length).toBe(2);
+    expect(statistics.reward).toMatchObject({ min: 0, max: 1 });
+    const done = last(train, folder, "--set", "steps=2", "--set", "evalPrompts=0");
     expect(done).toMatchObject({ done: true, steps: 2 });
+  });
+
+  test("compare: every recipe, with seeds", () => {
+    const folder = projectOf("compare", base, join(work, "compare"));
+    const [command, ...rest] = commandsOf("compare");
+    expect(rest).toEqual([]);
+    const sets = ["steps=1", "warmStart.steps=1", "evalPrompts=0"].flatMap((set) => ["--set", set]);
+    const { recipes, seeds } = last(command, folder, ...sets, "--seeds", "2");
+    expect(recipes).toEqual(["grpo", "grpo-dr", "gspo", "cispo", "rloo"]);
+    expect(seeds).toEqual([0, 1]);
   });
 });
 

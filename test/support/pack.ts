@@ -27,6 +27,12 @@ export function installPacked(folder: string): string[] {
   return packed[0].files.map(({ path }: { path: string }) => path);
 }
 
+/** The lines of the shell blocks of an example's README. */
+export function commandsOf(example: string): string[] {
+  const text = readFileSync(join(root, "examples", example, "README.md"), "utf8");
+  return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block]) => block.trim().split("\n"));
+}
+
 /** A fresh project with the files of an example and what `installPacked` put into `from`. */
 export function projectOf(example: string, from: string, folder: string): string {
   cpSync(join(root, "examples", example), folder, {
@@ -34,7 +40,10 @@ export function projectOf(example: string, from: string, folder: string): string
     filter: (path) => !path.includes("node_modules") && !path.endsWith("/dist"),
   });
   symlinkSync(join(from, "node_modules"), join(folder, "node_modules"));
-  // Deno looks up what it may take from node_modules; the example's own file names the repository.
-  cpSync(join(from, "package.json"), join(folder, "package.json"));
+  // The example's own file names the repository; Deno looks up what it may take from node_modules.
+  const read = (path: string) => (existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : {});
+  const { dependencies } = read(join(from, "package.json"));
+  const own = { private: true, type: "module", ...read(join(folder, "package.json")), dependencies };
+  writeFileSync(join(folder, "package.json"), JSON.stringify(own));
   return folder;
 }
