@@ -199,8 +199,8 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     await untilSaid(page, "#settings", "training it needs about");
     expect(await page.textContent("#settings")).toMatch(/WASM reaches 4\.29 GB — take fewer rollouts, shorter/);
     expect(await page.isDisabled("#train")).toBe(true);
-    await settings(page, { ...small, steps: 30, evalEvery: 10 });
-    expect(await page.textContent("#derived")).toContain("2 prompts × 4 rollouts = 8 completions; 30 optimiser steps");
+    await settings(page, { ...small, steps: 18, evalEvery: 6 });
+    expect(await page.textContent("#derived")).toContain("2 prompts × 4 rollouts = 8 completions; 18 optimiser steps");
     expect(await page.textContent("#device")).not.toBe(null);
     expect(await barriers(page)).toEqual([]);
     await page.click("#train");
@@ -212,7 +212,7 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     await page.click("#pause");
     await untilSaid(page, "#run-message", "Paused after step");
     const paused = await stepOf(page);
-    expect(paused).toBeLessThan(30);
+    expect(paused).toBeLessThan(18);
 
     // Continued, and the tab closed while a step is under way: the last checkpoint is where it goes on from.
     await page.click("#continue");
@@ -223,16 +223,16 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     expect(kept).toBeGreaterThanOrEqual(paused);
     await page.waitForSelector("#plots path.line");
     await page.click("#continue");
-    await untilSaid(page, "#run-message", "Finished: 30 steps.");
+    await untilSaid(page, "#run-message", "Finished: 18 steps.");
     expect(await page.textContent("#run")).toContain("Held-out prompts, before and now");
     await page.fill("#evaluation", "0");
     await untilSaid(page, ".slider label", "Before training");
     await page.fill("#evaluation", "2");
-    await untilSaid(page, ".slider label", "Before, and after step 20");
+    await untilSaid(page, ".slider label", "Before, and after step 12");
     await page.fill("#try-prompt", "Once upon a time");
     await page.click("#try");
     await page.waitForSelector("#try-result .pair > div:nth-child(2)");
-    expect(await page.textContent("#try-result")).toMatch(/before.*step 30/);
+    expect(await page.textContent("#try-result")).toMatch(/before.*step 18/);
     expect(await page.locator("#try-result .text").count()).toBe(4);
     await shot(page, "desk-finished");
     const digest = /[0-9a-f]{16}/.exec((await page.textContent("#digest"))!)![0];
@@ -409,9 +409,9 @@ test("a data set: dropped, learned from, its tab closed in mid-step, its disk fu
   await untilSaid(page, "#task", "Preferences:");
   expect(await page.textContent("#data-rows")).toContain("promptchosenrejected");
   await untilSaid(page, "#status", "Ready.");
-  await settings(page, { steps: 120, promptsPerStep: 16, checkpointEvery: 4, evalEvery: 40, learningRate: 0.003 });
+  await settings(page, { steps: 60, promptsPerStep: 8, checkpointEvery: 4, evalEvery: 20, learningRate: 0.004 });
   expect(await page.textContent("#derived")).toMatch(
-    /one optimiser step on 16 examples; 120 steps in all, .* passes over \d+/,
+    /one optimiser step on 8 examples; 60 steps in all, .* passes over \d+/,
   );
   expect(await page.isVisible("#key-rolloutsPerPrompt")).toBe(false);
   expect(await barriers(page)).toEqual([]);
@@ -432,11 +432,12 @@ test("a data set: dropped, learned from, its tab closed in mid-step, its disk fu
   const { origin } = new URL(url);
   const { usage } = (await cdp.send("Storage.getUsageAndQuota", { origin })) as { usage: number };
   await cdp.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: usage + 20_000 });
-  await untilSaid(page, "#run-message", "the browser's space for this site is full — remove old runs");
-  expect(await page.textContent("#run-message")).toMatch(/The checkpoint of step \d+ is kept: Continue goes on/);
+  await untilSaid(page, "#run-message", "is kept: Continue goes on");
+  const full = /the browser's space for this site is full — remove old runs.*The checkpoint of step \d+ is kept/;
+  expect(await page.textContent("#run-message")).toMatch(full);
   await cdp.send("Storage.overrideQuotaForOrigin", { origin });
   await page.click("#continue");
-  await untilSaid(page, "#run-message", "Finished: 120 steps.");
+  await untilSaid(page, "#run-message", "Finished: 60 steps.");
   expect(await page.textContent("#plots")).toMatch(/loss.*loss, held out.*rewards\/accuracies.*rewards\/margins/);
   expect(await page.inputValue("#try-prompt")).toBe(JSON.parse(pairs[0]).prompt);
   expect(await barriers(page)).toEqual([]);
@@ -481,7 +482,7 @@ test("a data set: dropped, learned from, its tab closed in mid-step, its disk fu
   await untilSaid(page, "#recipe", "gkd-jsd learns from a teacher — choose one");
   await page.selectOption("#data-choice", "pasted");
   await page.fill("#data-lines", answers.join("\n"));
-  await page.selectOption("#teacher", "my-pairs-dpo-0, step 120");
+  await page.selectOption("#teacher", "my-pairs-dpo-0, step 60");
   expect(await page.textContent("#teacher")).not.toContain("reward-model");
   await page.click("#train");
   await untilSaid(page, "#run-message", "Finished: 10 steps.");
@@ -526,7 +527,7 @@ test("by keyboard alone: model, prompts, reward, recipe and settings; trained, p
   await reach("#recipe-choice");
   await page.keyboard.type("rloo");
   expect(await page.inputValue("#recipe-choice")).toBe("rloo");
-  for (const [key, value] of Object.entries({ ...small, steps: 40, evalEvery: 20 }))
+  for (const [key, value] of Object.entries({ ...small, steps: 20, evalEvery: 10 }))
     await write(`#key-${key}`, String(value));
   await reach("#train");
   await press("Enter");
@@ -536,7 +537,7 @@ test("by keyboard alone: model, prompts, reward, recipe and settings; trained, p
   await untilSaid(page, "#run-message", "Paused after step");
   expect(await page.evaluate(() => document.activeElement!.id)).toBe("continue");
   await press("Enter");
-  await untilSaid(page, "#run-message", "Finished: 40 steps.");
+  await untilSaid(page, "#run-message", "Finished: 20 steps.");
   await reach("#export-model");
   const exported = await unzipped(page, () => press("Enter"));
   expect(Object.keys(exported)).toContain("model.safetensors");
