@@ -25,6 +25,8 @@ export const streams = {
   perturbation: 13,
   /** which rollouts make a set */
   vines: 14,
+  /** tokens drawn at every place of a text */
+  tokenDraws: 15,
   /** and above: one stream a round */
   round: 1000,
 } as const;

@@ -167,6 +167,30 @@ test("a row's number and derivative are its own, whatever rows come along", asyn
   }
 });
 
+test("draws from rows follow the policy at their temperature, and a token's own place alone", async () => {
+  const V = 30;
+  const recipe = await loadRecipe("otr");
+  const params = resolveParams(recipe, { K: 20_000, kappa: 1.3 });
+  const tokens = [3, 0, 29, 7];
+  const rows = { first: 5, count: 4, logits: noise(4 * V, 1, 3), reference: null, tokens, key: { seed: 1, step: 2 } };
+  const numbers = rowNumbers(recipe, params, rows);
+  tokens.forEach((label, t) => {
+    const z = Array.from(rows.logits.subarray(t * V, (t + 1) * V));
+    const share = (by: number) => {
+      const e = z.map((x) => Math.exp(x / by));
+      return e.map((x) => x / e.reduce((a, b) => a + b));
+    };
+    const [drawn, policy] = [share(1.3), share(1)];
+    const want = drawn.reduce((sum, q, v) => sum + q * (v === label ? 1 : -0.1) * Math.log(policy[v]), 0);
+    // Twenty thousand draws of numbers below about one: five deviations.
+    expect(Math.abs(numbers[t] - want)).toBeLessThan(0.04);
+  });
+  const last = { ...rows, first: 8, count: 1, logits: rows.logits.subarray(3 * V), tokens: [7] };
+  expect(rowNumbers(recipe, params, last)[0]).toBe(numbers[3]);
+  for (const other of [{ first: 9 }, { key: { seed: 2, step: 2 } }, { key: { seed: 1, step: 3 } }])
+    expect(rowNumbers(recipe, params, { ...last, ...other })[0]).not.toBe(numbers[3]);
+});
+
 const file = join(import.meta.dirname, "../examples/preference-pairs.jsonl");
 const examples = parseRows(readFileSync(file, "utf8"), "pairs.jsonl").map(({ where, columns }) => ({
   where,
@@ -225,6 +249,7 @@ describe("from a data set", () => {
     ["given answers", "gkd-jsd", { lmbda: 0 }],
     ["the student's own answers", "gkd-reverse-kl", { lmbda: 1 }],
     ["the likeliest tokens", "distill-topk", { k: 4 }],
+    ["draws at every place", "otr", { K: 8 }],
   ];
   test.each(answers)("%s (%s): micro-batches, a stop and a resume change no bit", async (_, recipe, params) => {
     const given = { recipe, params, evalPrompts: 0 };

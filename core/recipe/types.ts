@@ -198,6 +198,8 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
    * `supply`: fields that rollouts alone do not have, and which of the trainer's supplies (core/train/supply.ts) makes each.
    * `noise`: the passes of optimiser steps have noise in their hidden states (core/model/noise.ts), and `logp` and `entropy`
    * are those of such a pass; the parameters that hold the learned scale's first value (0: no noise) and its learning rate.
+   * `tokenDraws`: the slot `rows` reads `tokens` and `samples`, so many tokens drawn from each row at a temperature: the
+   * parameters that hold them.
    * `draws`: the sampler decides which prompts are drawn, by `sampling_weight` over the prompts of the pool or over their
    * categories, or by `selected`, and how many rollouts each gets, by `rollouts`; or the latter alone; or again after every
    * round of rollouts, until there are as many as `rollouts` says, of which `selected` (lists by prompt) are kept.
@@ -210,6 +212,7 @@ export interface Recipe<S extends ParamSpecs = ParamSpecs> extends Slots<Values<
     teacher?: true;
     sampled?: string;
     supply?: Readonly<Record<string, SupplyName>>;
+    tokenDraws?: { readonly count: string; readonly temperature: string };
     noise?: { readonly scale: string; readonly learningRate: string };
     draws?: "prompts" | "categories" | "rollouts" | "rounds";
   };

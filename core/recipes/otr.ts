@@ -13,7 +13,7 @@ export default defineRecipe({
   stage: ["objective", "rollout"],
   describe: `Supervised fine-tuning as REINFORCE with rollouts of one token: at every position of the label, K draws from the
 current policy (samples, drawn at temperature kappa) have reward 1 if they hit the label, else beta. No baseline, no ratio.
-Reconstruction from summaries; K, beta and kappa are from memory, the token mean is SFT's.`,
+Reconstruction from summaries; K, beta and kappa are from memory, the token mean is SFT's. Training draws the samples itself.`,
   formula: "loss = −(1/Σm) Σ_t m·(1/K) Σ_k R(a_k)·lp(a_k), R = 1 if a_k = label else beta",
   params: {
     K: integer(256, "draws a position", { min: 1 }),

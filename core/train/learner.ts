@@ -115,8 +115,17 @@ export abstract class Learner {
     const { recipe, params, session } = this;
     if (!recipe.rows) return session.score(sequences, options);
     const row = new Float64Array(sequences.reduce((n, { ids, from }) => n + ids.length - from, 0));
-    const see = (rows: Rows) => row.set(rowNumbers(recipe, params, rows), rows.first);
+    const full = this.#completed(sequences);
+    const see = (rows: Rows) => row.set(rowNumbers(recipe, params, full(rows)), rows.first);
     return { ...(await session.score(sequences, { ...options, see, beside: this.#beside })), row };
+  }
+
+  /** Adds to rows what the recipe's draws from them take. */
+  #completed(sequences: readonly Sequence[]): (rows: Rows) => Rows {
+    if (!this.recipe.trains?.tokenDraws) return (rows) => rows;
+    const tokens = sequences.flatMap(({ ids, from }) => Array.from(ids).slice(from));
+    const key = { seed: this.config.seed, step: this.session.optimizer.steps };
+    return (rows) => ({ ...rows, tokens: tokens.slice(rows.first, rows.first + rows.count), key });
   }
 
   /** The reference's pass, where the recipe reads rows of it. */
@@ -151,8 +160,10 @@ export abstract class Learner {
     const result = objective(recipe, params, batch, policy, { state: this.state, replace });
     this.state = result.state;
     const { row, logits } = result.gradients;
+    const full = this.#completed(sequences);
     const dlogits = row
-      ? (rows: Rows) => rowDerivatives(recipe, params, rows, row.data.subarray(rows.first, rows.first + rows.count))
+      ? (rows: Rows) =>
+          rowDerivatives(recipe, params, full(rows), row.data.subarray(rows.first, rows.first + rows.count))
       : logits?.data;
     const trained = await session.forwardBackward(
       sequences,
