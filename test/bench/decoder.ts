@@ -27,10 +27,26 @@ export interface StepTask {
   readonly weights: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 }
 
+export interface Step {
+  /** Mean of the targets before the step, nats. */
+  readonly loss: number;
+  /** By the clock. */
+  readonly seconds: number;
+  /** Of all threads. */
+  readonly processorSeconds: number;
+}
+
 export interface PeerStep {
-  /** One step; the mean loss before it, nats. */
-  step(): Promise<number>;
+  step(): Promise<Step>;
   close(): void;
+}
+
+/** A step of this process. */
+export async function timed(work: () => Promise<number>): Promise<Step> {
+  const [t0, c0] = [performance.now(), process.cpuUsage()];
+  const loss = await work();
+  const { user, system } = process.cpuUsage(c0);
+  return { loss, seconds: (performance.now() - t0) / 1000, processorSeconds: (user + system) / 1e6 };
 }
 
 /** cos and sin of the rotary angles, each [positions, dim], the second half as the first (rotate-half). */

@@ -1,8 +1,17 @@
 /**
- * @file The bench's training step in jax-js on its WASM device: the whole step one compiled function. An array is consumed by
- * the call that it is given to; `.ref` keeps it for one more.
+ * @file The bench's training step in jax-js on its WASM device: one compiled function for loss and gradients, one for the
+ * update (both in one is slower). An array is consumed by the call that it is given to; `.ref` keeps it for one more.
  */
-import { ADAM, inputsAndTargets, MAX_GRAD_NORM, NORM_EPS, type PeerStep, ropeTable, type StepTask } from "./decoder.ts";
+import {
+  ADAM,
+  inputsAndTargets,
+  MAX_GRAD_NORM,
+  NORM_EPS,
+  type PeerStep,
+  ropeTable,
+  type StepTask,
+  timed,
+} from "./decoder.ts";
 import { jaxWasm } from "./peers.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: peers are optional, and so are their types.
@@ -94,15 +103,16 @@ export async function jaxStep(task: StepTask): Promise<PeerStep | null> {
   };
   let [power1, power2] = [1, 1];
   return {
-    async step() {
-      power1 *= beta1;
-      power2 *= beta2;
-      const correction = (power: number) => np.array([1 / (1 - power)]);
-      const [value, grads] = gradients(tree.ref(state.p));
-      state = update(state.p, state.m, state.v, grads, correction(power1), correction(power2));
-      await jax.blockUntilReady(state);
-      return (await value.data())[0];
-    },
+    step: () =>
+      timed(async () => {
+        power1 *= beta1;
+        power2 *= beta2;
+        const correction = (power: number) => np.array([1 / (1 - power)]);
+        const [value, grads] = gradients(tree.ref(state.p));
+        state = update(state.p, state.m, state.v, grads, correction(power1), correction(power2));
+        await jax.blockUntilReady(state);
+        return (await value.data())[0];
+      }),
     close() {
       tree.dispose(state);
       gradients.dispose();

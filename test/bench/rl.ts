@@ -9,9 +9,7 @@ import { Batch } from "../../core/batch.ts";
 import { loadRecipe, objective, prepare, resolveParams } from "../../core/recipe.ts";
 import { Context } from "../../core/rl/context.ts";
 import { philox } from "../../core/rng.ts";
-
-export type Measure = () => Promise<number>;
-export type Figure = (name: string, unit: string, ours: Measure, peers?: Record<string, Measure>) => Promise<void>;
+import type { Figure, Section } from "./harness.ts";
 
 const EPS_STD = 1e-4;
 const [LO, HI] = [0.8, 1.2];
@@ -166,10 +164,34 @@ function agree(what: string, a: number, b: number): void {
   if (Math.abs(a - b) > 1e-9 * Math.max(1, Math.abs(b))) throw new Error(`bench: ${what}: ${a} against ${b}`);
 }
 
-export async function policyOptimisation(figure: Figure): Promise<void> {
+const sizes = [1e5, 1e6, 4e6];
+const stepName = (tokens: number) => `GRPO step, ${tokens.toExponential(0)} tokens, advantage + loss + derivative`;
+const metricsName = (tokens: number) => `GRPO step, ${tokens.toExponential(0)} tokens, with all metrics`;
+const advantagesName = "GRPO step, 1e+6 tokens, advantages alone";
+const batchName = "GRPO step, 1e+6 tokens, building and checking the batch";
+const scoresName = "group z-scores, 1e+6 trajectories";
+const momentsName = "group mean, deviation, least and largest, 1e+6";
+
+export const policyOptimisation: Section = {
+  id: "rl",
+  what: "the policy-optimisation core against the same computation in JavaScript",
+  names: () => [
+    ...sizes.flatMap((tokens) => [
+      ...[stepName(tokens), metricsName(tokens)],
+      ...(tokens === 1e6 ? [advantagesName, batchName] : []),
+    ]),
+    scoresName,
+    momentsName,
+  ],
+  run: (figure, _, wanted) => run(figure, wanted),
+};
+
+async function run(figure: Figure, wanted: (name: string) => boolean): Promise<void> {
   const grpo = await loadRecipe("grpo");
   const params = resolveParams(grpo);
-  for (const tokens of [1e5, 1e6, 4e6]) {
+  for (const tokens of sizes) {
+    const names = [stepName(tokens), metricsName(tokens), ...(tokens === 1e6 ? [advantagesName, batchName] : [])];
+    if (!names.some(wanted)) continue;
     const r = rollouts(tokens);
     const batch = batchOf(r);
     const objects = tokens === 1e6 ? objectsOf(r) : undefined;
@@ -184,31 +206,26 @@ export async function policyOptimisation(figure: Figure): Promise<void> {
     for (let t = 0; t < tokens; t += 997) agree(`dlogp ${t}`, dlogp[t] * tokens, out[t] * tokens);
     if (objects) agree("loss of objects", grpoObjects(objects), loss);
     const typed = () => ms(() => grpoTyped(r, advantage, out));
-    const name = `GRPO step, ${tokens.toExponential(0)} tokens`;
-    await figure(`${name}, advantage + loss + derivative`, "ms", () => ms(() => step(false)), {
+    await figure(stepName(tokens), "ms", () => ms(() => step(false)), {
       "typed arrays": typed,
       ...(objects && { objects: () => ms(() => grpoObjects(objects)) }),
     });
-    await figure(`${name}, with all metrics`, "ms", () => ms(() => step(true)), { "typed arrays, none": typed });
+    await figure(metricsName(tokens), "ms", () => ms(() => step(true)), { "typed arrays, none": typed });
     if (tokens !== 1e6) continue;
-    await figure("… advantages alone", "ms", () =>
-      ms(() => prepare(grpo, params, batch, undefined, { metrics: false })),
-    );
-    await figure("… building and checking the batch", "ms", () => ms(() => batchOf(r)));
+    await figure(advantagesName, "ms", () => ms(() => prepare(grpo, params, batch, undefined, { metrics: false })));
+    await figure(batchName, "ms", () => ms(() => batchOf(r)));
   }
 
+  if (!wanted(scoresName) && !wanted(momentsName)) return;
   const n = 1e6;
   const group = Int32Array.from({ length: n }, (_, i) => i >> 3);
   const reward = Float64Array.from({ length: n }, (_, i) => philox(i, 7, 0, 0, 1, 2)[0] / 4294967296);
   const batch = Batch.from({ lengths: new Int32Array(n), group, fields: { reward } });
   const score = new Float64Array(n);
-  await figure(
-    "group z-scores, 1e+6 trajectories",
-    "ms",
-    () => ms(() => prepare(grpo, params, batch, undefined, { metrics: false })),
-    { "typed arrays": () => ms(() => advantagesTyped(group, n / 8, reward, score)) },
-  );
-  await figure("group mean, deviation, least and largest, 1e+6", "ms", () =>
+  await figure(scoresName, "ms", () => ms(() => prepare(grpo, params, batch, undefined, { metrics: false })), {
+    "typed arrays": () => ms(() => advantagesTyped(group, n / 8, reward, score)),
+  });
+  await figure(momentsName, "ms", () =>
     ms(() => {
       const c = new Context(batch);
       const { reward: x, group: over } = c;

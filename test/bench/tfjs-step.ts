@@ -14,6 +14,7 @@ import {
   type PeerStep,
   ropeTable,
   type StepTask,
+  timed,
 } from "./decoder.ts";
 import { peer, tensorflowWasm } from "./peers.ts";
 
@@ -52,12 +53,13 @@ export async function tfjsStep(task: StepTask): Promise<PeerStep | null> {
       return value;
     });
   return {
-    async step() {
-      const value = step();
-      const [mean] = await value.data();
-      value.dispose();
-      return mean;
-    },
+    step: () =>
+      timed(async () => {
+        const value = step();
+        const [mean] = await value.data();
+        value.dispose();
+        return mean;
+      }),
     close() {
       optimizer.dispose();
       for (const variable of variables.values()) variable.dispose();

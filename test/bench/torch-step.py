@@ -1,6 +1,6 @@
-"""The bench's native side: a training step of the same decoder in PyTorch on one thread (Debian: python3-torch,
-libopenblas0-pthread). Arguments: a JSON shape. Prints "ready", then the seconds of one
-step, by the clock and by the processor, for each line on stdin."""
+"""The bench's native side: the training step of decoder.ts in PyTorch on one thread (Debian: python3-torch,
+libopenblas0-pthread). Arguments: the step as JSON; a file of its weights, f32, in the order of "names". Prints "ready",
+then for each line on stdin the loss before one step, and its seconds by the clock and by the processor."""
 import json
 import math
 import sys
@@ -15,9 +15,10 @@ import torch.nn.functional as F
 
 s = json.loads(sys.argv[1])
 torch.set_num_threads(1)
-torch.manual_seed(1)
+EPS, THETA = s["normEps"], s["ropeTheta"]
 C, H, K, I, V, L = (s[k] for k in ("hiddenSize", "heads", "kvHeads", "intermediateSize", "vocabSize", "layers"))
-D, B, T = C // H, s["sequences"], s["tokens"]
+ids = torch.tensor(s["ids"])
+D, B, T = C // H, ids.shape[0], ids.shape[1] - 1
 
 
 class Norm(torch.nn.Module):
@@ -26,16 +27,14 @@ class Norm(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.ones(n))
 
     def forward(self, x):
-        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + EPS) * self.weight
 
 
 def linear(a, b):
-    layer = torch.nn.Linear(a, b, bias=False)
-    torch.nn.init.normal_(layer.weight, std=0.02)
-    return layer
+    return torch.nn.Linear(a, b, bias=False)
 
 
-angle = torch.outer(torch.arange(T).float(), 10000.0 ** (-torch.arange(0, D, 2).float() / D))
+angle = torch.outer(torch.arange(T).float(), THETA ** (-torch.arange(0, D, 2).float() / D))
 COS, SIN = angle.cos(), angle.sin()
 MASK = torch.full((T, T), -math.inf).triu(1)
 
@@ -67,7 +66,6 @@ class Model(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.embed = torch.nn.Embedding(V, C)
-        torch.nn.init.normal_(self.embed.weight, std=0.02)
         self.blocks = torch.nn.ModuleList(Block() for _ in range(L))
         self.norm = Norm(C)
 
@@ -79,20 +77,50 @@ class Model(torch.nn.Module):
 
 
 model = Model()
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-ids = torch.randint(V, (B, T + 1))
+OURS = {
+    "self_attn.q_proj": "q",
+    "self_attn.k_proj": "k",
+    "self_attn.v_proj": "v",
+    "self_attn.o_proj": "o",
+    "mlp.gate_proj": "gate",
+    "mlp.up_proj": "up",
+    "mlp.down_proj": "down",
+    "input_layernorm": "n1",
+    "post_attention_layernorm": "n2",
+}
+
+
+def ours(name):
+    name = name.replace("model.embed_tokens", "embed").replace("model.layers", "blocks").replace("model.norm", "norm")
+    for theirs, own in OURS.items():
+        name = name.replace(theirs, own)
+    return name
+
+
+with open(sys.argv[2], "rb") as file:
+    flat = torch.frombuffer(bytearray(file.read()), dtype=torch.float32)
+state, at = dict(model.named_parameters()), 0
+with torch.no_grad():
+    for name in s["names"]:
+        p = state.pop(ours(name))
+        p.copy_(flat[at : at + p.numel()].view(p.shape))
+        at += p.numel()
+assert not state and at == flat.numel(), list(state)
+optimizer = torch.optim.AdamW(
+    model.parameters(), lr=s["learningRate"], betas=(s["beta1"], s["beta2"]), eps=s["epsilon"], weight_decay=0
+)
 
 
 def step():
     start, worked = time.perf_counter(), time.process_time()
     optimizer.zero_grad()
-    F.cross_entropy(model(ids[:, :-1]).reshape(-1, V), ids[:, 1:].reshape(-1)).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    loss = F.cross_entropy(model(ids[:, :-1]).reshape(-1, V), ids[:, 1:].reshape(-1))
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), s["maxGradNorm"])
     optimizer.step()
-    return time.perf_counter() - start, time.process_time() - worked
+    return loss.item(), time.perf_counter() - start, time.process_time() - worked
 
 
-step()
 print("ready", torch.__version__, flush=True)
 for _ in sys.stdin:
     print(*step(), flush=True)

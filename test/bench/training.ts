@@ -1,9 +1,7 @@
 /**
- * @file Training steps at three sizes, on one thread and two, against PyTorch on one thread where it is installed; sampling;
- * a whole GRPO step and the share of it that kernels take; memory.
+ * @file Training steps at three sizes, on two threads and one, against PyTorch on one thread, TensorFlow.js and jax-js where
+ * they are installed; sampling; a whole GRPO step and the share of it that kernels take; memory.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import { parseConfig } from "../../core/config.ts";
 import type { Precision } from "../../core/device.ts";
 import { modelConfig } from "../../core/model/config.ts";
@@ -17,36 +15,53 @@ import { loadTask } from "../../core/tasks/index.ts";
 import { train } from "../../core/train.ts";
 import { CpuDevice } from "../../hosts/cpu.ts";
 import { spawnThread } from "../../hosts/node-threads.ts";
-import type { Figure } from "./rl.ts";
+import { ADAM, type DecoderShape, MAX_GRAD_NORM, type PeerStep, type Step, type StepTask, timed } from "./decoder.ts";
+import type { Figure, Measure, Section } from "./harness.ts";
+import { jaxStep } from "./jax-step.ts";
+import type { Options } from "./options.ts";
+import { tfjsStep } from "./tfjs-step.ts";
+import { torchStep } from "./torch-step.ts";
 
-const shapes = {
-  "stories260K (0.26 M)": {
-    vocabSize: 512,
-    hiddenSize: 64,
-    layers: 5,
-    heads: 8,
-    kvHeads: 4,
-    intermediateSize: 172,
+interface Size {
+  readonly name: string;
+  readonly shape: DecoderShape;
+  /** Of ours on two threads to PyTorch on one, at least. */
+  readonly pytorch: number;
+}
+
+const sizes: readonly Size[] = [
+  {
+    name: "stories260K (0.26 M)",
+    shape: { vocabSize: 512, hiddenSize: 64, layers: 5, heads: 8, kvHeads: 4, intermediateSize: 172 },
+    pytorch: 1,
   },
-  "4.9 M": { vocabSize: 2048, hiddenSize: 256, layers: 6, heads: 8, kvHeads: 8, intermediateSize: 688 },
-  "29.5 M": { vocabSize: 8192, hiddenSize: 512, layers: 8, heads: 8, kvHeads: 8, intermediateSize: 1376 },
-};
-type Shape = (typeof shapes)["4.9 M"];
+  {
+    name: "4.9 M",
+    shape: { vocabSize: 2048, hiddenSize: 256, layers: 6, heads: 8, kvHeads: 8, intermediateSize: 688 },
+    pytorch: 0.45,
+  },
+  {
+    name: "29.5 M",
+    shape: { vocabSize: 8192, hiddenSize: 512, layers: 8, heads: 8, kvHeads: 8, intermediateSize: 1376 },
+    pytorch: 0.4,
+  },
+];
+const [stories, , large] = sizes;
 
 const optimizer = {
   learningRate: 1e-4,
   schedule: "constant" as const,
   warmupSteps: 0,
   weightDecay: 0,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  maxGradNorm: 1,
+  ...ADAM,
+  maxGradNorm: MAX_GRAD_NORM,
 };
 const [count, length] = [8, 128];
+const tokens = count * (length - 1);
 
-export function open(device: CpuDevice, shape: Shape, precision: Precision = 12): Session {
-  const config = modelConfig({ ...shape, maxPositions: 512 });
+/** @param spread deviation of the new weights */
+export function open(device: CpuDevice, shape: DecoderShape, precision: Precision = 12, spread = 0.02): Session {
+  const config = modelConfig({ ...shape, maxPositions: 512, initializerRange: spread });
   return new Session(device, device, newModel(device, device, config, byteTokenizer(), 1, { precision }), optimizer);
 }
 
@@ -56,157 +71,196 @@ const seconds = async (work: () => Promise<unknown>): Promise<number> => {
   return (performance.now() - t0) / 1000;
 };
 
-/** A training step over `sequences` of `tokens` ids. */
-export function trainingStep(session: Session, sequences: number, tokens: number): () => Promise<void> {
-  const { vocabSize } = session.model.config;
-  const batch = Array.from({ length: sequences }, (_, s) => ({
-    ids: Uint32Array.from({ length: tokens }, (_, t) => (s * 131 + t * t * 7) % vocabSize),
-    from: 1,
-  }));
-  const scored = sequences * (tokens - 1);
+const batchOf = (vocabSize: number, sequences: number, ids: number) =>
+  Array.from({ length: sequences }, (_, s) =>
+    Uint32Array.from({ length: ids }, (_, t) => (s * 131 + t * t * 7) % vocabSize),
+  );
+
+/** A training step over `sequences` of `ids` ids; its mean loss, nats. */
+export function trainingStep(session: Session, sequences: number, ids: number): () => Promise<number> {
+  const batch = batchOf(session.model.config.vocabSize, sequences, ids).map((row) => ({ ids: row, from: 1 }));
+  const scored = sequences * (ids - 1);
   const dlogp = new Float32Array(scored).fill(-1 / scored);
   return async () => {
-    await session.forwardBackward(batch, { dlogp });
+    const { logp } = await session.forwardBackward(batch, { dlogp });
     await session.optimStep(1000);
+    return -logp.reduce((sum, x) => sum + x, 0) / scored;
   };
 }
 
-interface Native {
-  /** Seconds of a step, by the clock and by the processor. */
-  step(): Promise<number[]>;
-  close(): void;
+const makers: Readonly<Record<string, (task: StepTask) => Promise<PeerStep | null>>> = {
+  "PyTorch, 1 thread": torchStep,
+  "tfjs wasm": tfjsStep,
+  "jax-js wasm": jaxStep,
+};
+
+interface Peers {
+  readonly steps: Record<string, PeerStep>;
+  readonly leftOut: Record<string, string>;
 }
 
-/** PyTorch in a process of its own that waits while it is not its turn; null where it is not installed. */
-async function pytorch(shape: Shape): Promise<Native | null> {
-  for (const command of ["/usr/bin/python3", "python3"]) {
-    const argument = JSON.stringify({ ...shape, sequences: count, tokens: length - 1 });
-    const child: ChildProcess = spawn(command, ["test/bench/torch-step.py", argument], {
-      stdio: ["pipe", "pipe", "ignore"],
-    });
-    const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-    const first = await new Promise<string>((resolve) => {
-      child.once("error", (error) => resolve(`absent: ${error.message}`));
-      lines.next().then(({ value }) => resolve(value ?? "absent"));
-    });
-    if (first.startsWith("ready")) {
-      return {
-        async step() {
-          child.stdin!.write("\n");
-          return String((await lines.next()).value)
-            .split(" ")
-            .map(Number);
-        },
-        close: () => child.stdin!.end(),
-      };
+/**
+ * The peers that are installed and whose first two losses are ours: the first tells of the forward pass, the second of
+ * gradients and AdamW. Weights are spread widely, so that attention and angles matter to the loss.
+ */
+async function agreeing(task: StepTask, losses: readonly number[]): Promise<Peers> {
+  const steps: Record<string, PeerStep> = {};
+  const leftOut: Record<string, string> = {};
+  for (const [name, make] of Object.entries(makers)) {
+    let peer: PeerStep | null = null;
+    try {
+      peer = await make(task);
+      if (!peer) continue;
+      for (const [i, ours] of losses.entries()) {
+        const { loss } = await peer.step();
+        if (!(Math.abs(loss - ours) <= 1e-3)) leftOut[name] ??= `its loss at step ${i + 1} is ${loss}, ours ${ours}`;
+      }
+      if (!leftOut[name]) steps[name] = peer;
+    } catch (error) {
+      leftOut[name] = `failed: ${error instanceof Error ? error.message : error}`;
     }
+    if (leftOut[name]) peer?.close();
   }
-  return null;
+  return { steps, leftOut };
 }
+
+const stepName = ({ name }: Size, { processorTime }: Options) =>
+  `training step, ${name}, 8 × 128, ${processorTime ? "1 thread" : "2 threads"}`;
+const samplingName = `sampling, ${stories.name}, batch 64, 2 threads`;
+const memoryName = `peak of tensors, ${large.name}, 8 × 128 a micro-batch`;
+
+export const training: Section = {
+  id: "training",
+  what: "a training step of three sizes against PyTorch, tfjs and jax-js; sampling; peak of memory",
+  names: (options) => [
+    ...sizes.map((size) => stepName(size, options)),
+    ...(options.processorTime ? [] : [samplingName, memoryName]),
+  ],
+  async run(figure, options, wanted) {
+    for (const size of sizes) {
+      const names = [stepName(size, options)];
+      if (!options.processorTime && size === stories) names.push(samplingName);
+      if (!options.processorTime && size === large) names.push(memoryName);
+      if (names.some(wanted)) await measureSize(figure, size, options, wanted);
+    }
+  },
+};
 
 /**
  * `processorTime`: one thread alone, by processor time, for machines that others work on too: there the clock measures the
  * crowd, and two threads wait for one another.
  */
-export async function training(figure: Figure, { processorTime = false } = {}): Promise<void> {
-  let told = false;
-  for (const [name, shape] of Object.entries(shapes)) {
-    const native = await pytorch(shape);
-    if (!native && !told) {
-      console.error(
-        "bench: no PyTorch; to measure it too (Debian): apt-get install python3-torch libopenblas0-pthread",
-      );
-      told = true;
+async function measureSize(
+  figure: Figure,
+  size: Size,
+  options: Options,
+  wanted: (name: string) => boolean,
+): Promise<void> {
+  const { shape } = size;
+  const { processorTime } = options;
+  const [one, two] = [await CpuDevice.create(1), await CpuDevice.create(2, { spawn: spawnThread })];
+  const sessions = [one, two].map((device) => open(device, shape, 12, 1 / Math.sqrt(shape.hiddenSize)));
+  const steps = sessions.map((session) => trainingStep(session, count, length));
+  const rate = ({ seconds, processorSeconds }: Step) => tokens / (processorTime ? processorSeconds : seconds);
+
+  if (wanted(stepName(size, options))) {
+    const weights: [string, { shape: readonly number[]; data: Float32Array }][] = [];
+    for (const { name, shape, value } of sessions[0].model.all) {
+      weights.push([name, { shape, data: (await one.readF32(value)).slice() }]);
     }
-    const devices = [await CpuDevice.create(2, { spawn: spawnThread }), await CpuDevice.create(1)];
-    const sessions = devices.map((device) => open(device, shape));
-    const rates = sessions.map((session) => {
-      const step = trainingStep(session, count, length);
-      return async () => (count * (length - 1)) / (await seconds(step));
-    });
-    if (processorTime) {
-      const step = trainingStep(sessions[1], count, length);
-      const ours = async () => {
-        const t0 = process.cpuUsage();
-        await step();
-        const { user, system } = process.cpuUsage(t0);
-        return (count * (length - 1)) / ((user + system) / 1e6);
-      };
-      const theirs = native && { "PyTorch, 1 thread": async () => (count * (length - 1)) / (await native.step())[1] };
-      await figure(`training step, ${name}, 8 × 128, 1 thread`, "tokens/s", ours, { ...theirs });
-      native?.close();
-      for (const session of sessions) session.close();
-      for (const device of devices) device.close();
-      continue;
-    }
-    await figure(`training step, ${name}, 8 × 128, 2 threads`, "tokens/s", rates[0], {
-      ...(native && { "PyTorch, 1 thread": async () => (count * (length - 1)) / (await native.step())[0] }),
-      "ours, 1 thread": rates[1],
-    });
-    native?.close();
-    if (name.startsWith("stories")) {
-      const options = { maxTokens: 128, temperature: 1, topK: 0, topP: 1, minP: 0, stopIds: [] };
-      let step = 0;
-      const sampling = (session: Session) => async () => {
-        const random = { seed: 1, stream: 3, step: step++ };
-        return (64 * 128) / (await seconds(() => generate(session.model, [[1, 2, 3]], 64, options, random)));
-      };
-      await figure(`sampling, ${name}, batch 64, 2 threads`, "tokens/s", sampling(sessions[0]), {
-        "ours, 1 thread": sampling(sessions[1]),
-      });
-    }
-    if (name === "29.5 M") {
-      const { config } = sessions[0].model;
-      const estimate = memoryEstimate({
-        config,
-        trainable: parameterCount(config),
-        adapters: 0,
-        referenceCopy: false,
-        microBatchTokens: count * length,
-        microBatchScored: count * length,
-        cacheRows: 0,
-        maxTokens: 512,
-        threads: 2,
-      });
-      await figure("peak of tensors, 29.5 M, 8 × 128 a micro-batch", "MB", async () => devices[0].memory.peak / 1e6, {
-        "estimated before the run": async () => estimate / 1e6,
-      });
-    }
-    for (const session of sessions) session.close();
-    for (const device of devices) device.close();
+    const task: StepTask = {
+      shape,
+      learningRate: optimizer.learningRate,
+      sequences: batchOf(shape.vocabSize, count, length),
+      weights: new Map(weights),
+    };
+    const losses = [await steps[0](), await steps[0]()];
+    const { steps: peers, leftOut } = await agreeing(task, losses);
+    const [onOne, onTwo]: Measure[] = steps.map((step) => async () => rate(await timed(step)));
+    const sides: Record<string, Measure> = processorTime ? {} : { "ours, 1 thread": onOne };
+    const least: Record<string, number> = { "tfjs wasm": 3, "jax-js wasm": 3 };
+    // Asked of two threads.
+    if (!processorTime) least["PyTorch, 1 thread"] = size.pytorch;
+    for (const [name, peer] of Object.entries(peers)) sides[name] = async () => rate(await peer.step());
+    const extra = { targets: { sides: least }, leftOut };
+    await figure(stepName(size, options), "tokens/s", processorTime ? onOne : onTwo, sides, extra);
+    for (const peer of Object.values(peers)) peer.close();
   }
+  if (!processorTime && size === stories) {
+    const limits = { maxTokens: 128, temperature: 1, topK: 0, topP: 1, minP: 0, stopIds: [] };
+    let step = 0;
+    const sampling = (session: Session) => async () => {
+      const random = { seed: 1, stream: 3, step: step++ };
+      return (64 * 128) / (await seconds(() => generate(session.model, [[1, 2, 3]], 64, limits, random)));
+    };
+    const side = { "ours, 1 thread": sampling(sessions[0]) };
+    // Three times llama2.c's one stream.
+    await figure(samplingName, "tokens/s", sampling(sessions[1]), side, { targets: { value: 38_000 } });
+  }
+  if (!processorTime && size === large && wanted(memoryName)) {
+    const { config } = sessions[1].model;
+    const estimate = memoryEstimate({
+      config,
+      trainable: parameterCount(config),
+      adapters: 0,
+      referenceCopy: false,
+      microBatchTokens: count * length,
+      microBatchScored: count * length,
+      cacheRows: 0,
+      maxTokens: 512,
+      threads: 2,
+    });
+    await steps[1]();
+    await figure(memoryName, "MB", async () => two.memory.peak / 1e6, {
+      "ours, estimated before the run": async () => estimate / 1e6,
+    });
+  }
+  for (const session of sessions) session.close();
+  for (const device of [one, two]) device.close();
 }
 
+const grpoName = (threads: number) => `GRPO step of npm start's task, ${threads} thread${threads > 1 ? "s" : ""}`;
+const shareName = (threads: number) => `${grpoName(threads)}, share of its time in kernels`;
+
 /** Steps of the run that `npm start` makes, without its warm start and evaluation: time of a step, and kernels' share. */
-export async function grpoStep(figure: Figure): Promise<void> {
-  for (const threads of [1, 2]) {
-    const device = await CpuDevice.create(threads, { spawn: spawnThread });
-    const { exports } = device;
-    let inKernels = 0;
-    const run = (program: number, commands: number) => {
-      const t0 = performance.now();
-      exports.run(program, commands);
-      inKernels += performance.now() - t0;
-    };
-    Object.assign(device, { exports: { ...exports, run } });
-    const config = parseConfig({ steps: 4, warmStart: null, evalEvery: 0, evalPrompts: 1, evalSamples: 1, out: "run" });
-    const share: number[] = [];
-    const steps = async () => {
-      const ends: { at: number; kernels: number }[] = [];
-      const runtime = { device, numeric: device, storage: memoryStorage(), clock: () => performance.now(), threads };
-      await train(config, loadTask(config.task as never), runtime, {
-        onStep: () => void ends.push({ at: performance.now(), kernels: inKernels }),
-      });
-      const [from, to] = [ends[0], ends[ends.length - 1]];
-      share.push((to.kernels - from.kernels) / (to.at - from.at));
-      return (to.at - from.at) / (ends.length - 1);
-    };
-    const on = `${threads} thread${threads > 1 ? "s" : ""}`;
-    await figure(`GRPO step of npm start's task, ${on}`, "ms", steps);
-    await figure(`… share of its time in kernels, ${on}`, "share", async () => {
-      await steps();
-      return share[share.length - 1];
+export const grpoStep: Section = {
+  id: "grpo",
+  what: "a whole GRPO step of npm start's task, and the share of its time in kernels",
+  names: () => [1, 2].flatMap((threads) => [grpoName(threads), shareName(threads)]),
+  async run(figure, _, wanted) {
+    for (const threads of [1, 2]) {
+      if (wanted(grpoName(threads)) || wanted(shareName(threads))) await measureGrpo(figure, threads);
+    }
+  },
+};
+
+async function measureGrpo(figure: Figure, threads: number): Promise<void> {
+  const device = await CpuDevice.create(threads, { spawn: spawnThread });
+  const { exports } = device;
+  let inKernels = 0;
+  const run = (program: number, commands: number) => {
+    const t0 = performance.now();
+    exports.run(program, commands);
+    inKernels += performance.now() - t0;
+  };
+  Object.assign(device, { exports: { ...exports, run } });
+  const config = parseConfig({ steps: 4, warmStart: null, evalEvery: 0, evalPrompts: 1, evalSamples: 1, out: "run" });
+  const share: number[] = [];
+  const steps = async () => {
+    const ends: { at: number; kernels: number }[] = [];
+    const runtime = { device, numeric: device, storage: memoryStorage(), clock: () => performance.now(), threads };
+    await train(config, loadTask(config.task as never), runtime, {
+      onStep: () => void ends.push({ at: performance.now(), kernels: inKernels }),
     });
-    device.close();
-  }
+    const [from, to] = [ends[0], ends[ends.length - 1]];
+    share.push((to.kernels - from.kernels) / (to.at - from.at));
+    return (to.at - from.at) / (ends.length - 1);
+  };
+  await figure(grpoName(threads), "ms", steps);
+  const measured = async () => {
+    await steps();
+    return share[share.length - 1];
+  };
+  await figure(shareName(threads), "share", measured, {}, { targets: { value: 0.85 } });
+  device.close();
 }
