@@ -62,12 +62,11 @@ function digestIn(text: string): string {
 }
 
 /** What a page of the work folder has said at its end, and what its console complained of. */
-async function inPage(path: string): Promise<string> {
+async function inPage(path: string, port = (server.address() as AddressInfo).port): Promise<string> {
   const context = await chromium!.newContext();
   try {
     const page = await context.newPage();
     const complaints = listen(page);
-    const { port } = server.address() as AddressInfo;
     await page.goto(`http://127.0.0.1:${port}/${path}`);
     await page.waitForFunction(`/digest/.test(document.querySelector("#log").textContent)`, null, { timeout: 40_000 });
     expect(complaints).toEqual([]);
@@ -92,11 +91,20 @@ describe("four fresh projects train, with one digest", () => {
     expect(digestIn(run(deno!, ["run", "-A", "main.js"], folder))).toBe(wanted);
   });
 
-  test("a Vite build, in Chromium", async () => {
+  // What the example's `npm run build` and `npm run dev` run; its `npm i` would fetch Vite.
+  test("Vite's build and its development server, in Chromium", async () => {
     const folder = projectOf("vite", base, join(work, "vite"));
-    const { build } = await import("vite");
+    const { build, createServer } = await import("vite");
     await build({ root: folder, logLevel: "error" });
-    if (chromium) expect(digestIn(await inPage("vite/dist/index.html"))).toBe(wanted);
+    if (!chromium) return;
+    expect(digestIn(await inPage("vite/dist/index.html"))).toBe(wanted);
+    const dev = await createServer({ root: folder, logLevel: "error", server: { port: 0 } });
+    try {
+      await dev.listen();
+      expect(digestIn(await inPage("", (dev.httpServer!.address() as AddressInfo).port))).toBe(wanted);
+    } finally {
+      await dev.close();
+    }
   });
 
   test("a plain page, in Chromium", async () => {
