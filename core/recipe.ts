@@ -62,6 +62,7 @@ export {
   choice,
   flag,
   integer,
+  list,
   number,
   optional,
   type Param,

@@ -199,6 +199,19 @@ describe("recipes at large", () => {
     expect(() => resolveParams(grpo, { eps_lo: "0.2" })).toThrow("finite number");
     expect(resolveParams(grpo, { eps_lo: 0.1 })["eps_lo"]).toBe(0.1);
     expect(() => resolveParams(grpo, { eps_lo: Number.NaN })).toThrow("finite number");
+    const games = await loadRecipe("gdro-rl");
+    expect(() => resolveParams(games, { arms: null })).toThrow("list of finite numbers");
+    expect(() => resolveParams(games, { arms: [2, -4] })).toThrow("at least 0");
+    expect(() => resolveParams(games, { arms: [2, "4"] })).toThrow("list of finite numbers");
+    const lanes = await loadRecipe("blip-fuseppo");
+    expect(() => resolveParams(lanes, { w: [1, 2] })).toThrow("list of 4 finite numbers");
+  });
+
+  test("no recipe inherits GRPO's KL by giving another meaning to its coefficient", async () => {
+    for (const recipe of await Promise.all(recipeIds.map(loadRecipe))) {
+      const inherits = !recipe.kl && !recipe.loss && !recipe.outputs && !recipe.option && "beta" in recipe.params;
+      if (inherits) expect(recipe.params["beta"].doc, recipe.id).toMatch(/k3 penalty to the reference/);
+    }
   });
 
   test("what a recipe reads follows its parameters", async () => {

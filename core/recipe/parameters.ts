@@ -9,6 +9,8 @@ export interface Param<T> {
   min?: number;
   max?: number;
   choices?: readonly string[];
+  /** Of a value of any type: that it is a list of finite numbers, each at least `min`; so many of them where `length` says. */
+  items?: { min?: number; length?: number };
   /** The key of the run's configuration that it repeats: a run that does not set the parameter takes that key's value. */
   config?: "promptsPerStep" | "rolloutsPerPrompt" | "learningRate";
 }
@@ -51,6 +53,13 @@ export const range = (value: [number, number] | null, doc: string): Param<[numbe
   type: "range",
   nullable: true,
 });
+/** A list of numbers. */
+export const list = (value: number[], doc: string, items: Param<unknown>["items"] = {}): Param<number[]> => ({
+  default: value,
+  doc,
+  type: "any",
+  items,
+});
 /** Anything JSON holds (lists, records, free text); the recipe checks it. */
 export const anything = <T>(value: T, doc: string): Param<T> => ({ default: value, doc, type: "any" });
 
@@ -61,6 +70,7 @@ export type Values<S extends ParamSpecs> = { readonly [K in keyof S]: S[K]["defa
 
 /** What is wrong with the value, as a remedy, or undefined. */
 export function faultOf(spec: Param<unknown>, value: unknown): string | undefined {
+  if (spec.items) return listFault(spec.items, value);
   if (spec.type === "any" || (value === null && spec.nullable)) return undefined;
   const orNull = spec.nullable ? " or null" : "";
   if (spec.type === "boolean") return typeof value === "boolean" ? undefined : "give true or false";
@@ -77,4 +87,12 @@ export function faultOf(spec: Param<unknown>, value: unknown): string | undefine
   if (spec.min !== undefined && value < spec.min) return `give a number of at least ${spec.min}`;
   if (spec.max !== undefined && value > spec.max) return `give a number of at most ${spec.max}`;
   return undefined;
+}
+
+function listFault({ min, length }: NonNullable<Param<unknown>["items"]>, value: unknown): string | undefined {
+  const numbers = Array.isArray(value) && value.every((x) => typeof x === "number" && x - x === 0);
+  if (!numbers || (length !== undefined && value.length !== length)) {
+    return `give a list of ${length === undefined ? "" : `${length} `}finite numbers`;
+  }
+  return min !== undefined && value.some((x) => x < min) ? `give numbers of at least ${min}` : undefined;
 }

@@ -1,4 +1,4 @@
-import { anything, defineRecipe, number } from "../recipe.ts";
+import { defineRecipe, list, number } from "../recipe.ts";
 
 /** Reward of the nearest obstacle's distance d: a penalty and a bonus that may both apply (d = 4 and d = 8). */
 function obstacle(d: number): number {
@@ -23,7 +23,7 @@ mirrored transitions and the observation itself.`,
   formula:
     "R = clip(w·[1 − |x|/100, −((v−20)/20)², r_lidar/10, −2.5(x/80)²], ±1), −3 + t/50 where |x| > 85; u = kp·e + ki·I + kd·Δe/dt",
   params: {
-    w: anything<number[]>([0.3, 0.2, 0.3, 0.2], "weights: distance, speed, lidar, centre"),
+    w: list([0.3, 0.2, 0.3, 0.2], "weights: distance, speed, lidar, centre", { length: 4 }),
     kp: number(0.15, "PID: proportional gain"),
     ki: number(0.02, "PID: integral gain"),
     kd: number(0.08, "PID: derivative gain"),

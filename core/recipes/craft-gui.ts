@@ -1,4 +1,4 @@
-import { anything, defineRecipe, number } from "../recipe.ts";
+import { defineRecipe, list, number } from "../recipe.ts";
 import { overlapF1, words } from "../rl/text.ts";
 
 interface Action {
@@ -39,7 +39,7 @@ type is right. Reconstruction from the abstract: weights, checks and the edges o
     w_type: number(0.3, "weight: the type of action is right"),
     w_param: number(0.4, "weight: its parameter"),
     w_judge: number(0.2, "weight: the judgement"),
-    level_edges: anything<number[]>([3, 7], "steps up to which a level goes"),
+    level_edges: list([3, 7], "steps up to which a level goes"),
   },
   fields: { gold: "raw", prediction: "raw", trajectory_steps: "trajectory" },
   trains: { refuse: "needs screens with gold actions and a judge: supply gold, prediction, trajectory_steps" },

@@ -1,4 +1,4 @@
-import { anything, defineRecipe, integer, number, optional } from "../recipe.ts";
+import { defineRecipe, integer, list, number, optional } from "../recipe.ts";
 import type { Context } from "../rl/context.ts";
 import { candidates, type Evolution, evolve, parentsOf, startEvolution } from "../rl/evolution.ts";
 import type { Matrix } from "../rl/linear.ts";
@@ -21,7 +21,7 @@ only. A reconstruction: which CMA-ES the authors run was not read; this is the s
     population: integer(48, "candidates a generation", { min: 2 }),
     parents: optional(null, "best candidates that count; null: half the population", { min: 1 }),
     sigma0: number(0.3, "first step size", { min: 0 }),
-    mean0: anything<number[]>([], "first mean: the singular values to start from"),
+    mean0: list([], "first mean: the singular values to start from"),
   },
   fields: { z: "raw", lora_matrix: "raw", singular_values_new: "raw" },
   trains: {

@@ -1,4 +1,4 @@
-import { anything, defineRecipe, flag, number } from "../recipe.ts";
+import { defineRecipe, flag, list, number } from "../recipe.ts";
 import { closestPlan } from "../rl/budget.ts";
 import type { Context } from "../rl/context.ts";
 import { log } from "../rl/scalar.ts";
@@ -84,7 +84,7 @@ State: ema (by bin), arm_score (by bin, one an arm), mu.`,
     max_weight: number(15, "cap of a weight", { min: 0 }),
     ema_beta: number(0.12, "share of the new loss in S", { min: 0, max: 1 }),
     norm_by_share: flag(true, "divide a bin's loss by its share of the batch"),
-    arms: anything<number[]>([2, 3, 4, 6, 8], "rollouts that a bin may have"),
+    arms: list([2, 3, 4, 6, 8], "rollouts that a bin may have", { min: 0 }),
     mean_rollouts: number(4, "mean rollouts a prompt", { min: 0, config: "rolloutsPerPrompt" }),
     mu: number(0, "first dual price"),
     alpha_mu: number(0.05, "step of the dual price", { min: 0 }),

@@ -1,4 +1,4 @@
-import { anything, defineRecipe, flag, number } from "../recipe.ts";
+import { defineRecipe, flag, list, number } from "../recipe.ts";
 import type { Context } from "../rl/context.ts";
 import { ALL, Level } from "../rl/level.ts";
 import { NEEDS_PAIRS, pairs, smoothedLogistic, sumLogp } from "../rl/preference.ts";
@@ -62,7 +62,7 @@ are one group; without group_counts the batch's counts stand in. The fixed weigh
     ipo: flag(false, "(h − 1/(2 beta))² in place of the logistic loss"),
     step_size: number(0.01, "eta, step of the weights", { min: 0 }),
     divide_by_totalcount: flag(true, "sums over N_g in place of means over the batch"),
-    group_counts: anything<number[]>([], "N_g, pairs of each group in the data set"),
+    group_counts: list([], "N_g, pairs of each group in the data set", { min: 0 }),
     adj: number(0, "adj/sqrt(N_g) is added to the loss that moves the weights", { min: 0 }),
     label_smoothing: number(0, "share of turned labels", { min: 0, max: 0.5 }),
   },

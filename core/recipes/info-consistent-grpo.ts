@@ -1,4 +1,4 @@
-import { defineRecipe, number } from "../recipe.ts";
+import { defineRecipe, none, number } from "../recipe.ts";
 import { zScore } from "../rl/baseline.ts";
 import type { Context } from "../rl/context.ts";
 import { ALL } from "../rl/level.ts";
@@ -30,7 +30,8 @@ export default defineRecipe({
   stage: ["reward", "application"],
   describe: `The group is made of answers to re-worded versions of one question; the reward joins entropy (as helpfulness)
 with equal entropy over the versions. The group's stability cancels in the group mean, so the advantage takes each answer's
-distance from its partner. A reconstruction: alpha and beta are choices, the reward is a digest's.`,
+distance from its partner. A reconstruction: alpha and beta are choices, the reward is a digest's. Training: half of a group
+answers the other wording of the prompt, in the prompt file's column "variant"; the task's own rewards are not read.`,
   formula:
     "R_i = alpha·(H_i − min)/(max − min) + beta·F, F_g = 1 − mean_pairs|ΔH|/range_g, F_i = 1 − |H_i − H_partner|/range",
   params: {
@@ -39,7 +40,7 @@ distance from its partner. A reconstruction: alpha and beta are choices, the rew
     adv_eps: number(1e-6, "added to the group's deviation", { min: 0 }),
   },
   fields: { pairs: "raw" },
-  trains: { refuse: "needs answers to variants of one question as a group: supply 'pairs' of their indices" },
+  trains: { supply: { pairs: "variant-pairs" } },
   reward: (c, p) => {
     const { entropy, helpful, gap } = information(c);
     const stability = c.number(1, c.group).sub(gap.meanOver(c.group).div(range(entropy, c.group)));
@@ -53,4 +54,5 @@ distance from its partner. A reconstruction: alpha and beta are choices, the rew
     const near = gap.div(range(entropy)).not();
     return zScore(helpful.mul(p.alpha).add(near.mul(p.beta)), c.group, { eps: p.adv_eps });
   },
+  kl: none,
 });

@@ -47,7 +47,7 @@ function split(stats: readonly { success_rate: number; count: number }[], p: Bud
     left = cost;
   }
   const gain = (q: number, k: number): number => (k === 0 ? 0 : worth(p.n_low + k, rate[q]));
-  const extra = Array.from({ length: Math.max(0, p.n_up - p.n_low) + 1 }, (_, k) => k);
+  const extra = Array.from({ length: Math.max(0, Math.min(p.n_up - p.n_low, left)) + 1 }, (_, k) => k);
   const best = plans(
     live.map((q) => extra.map((k) => ({ cost: k, value: gain(q, k) }))),
     left,

@@ -8,7 +8,7 @@ export function listSchedule(
   order: readonly number[],
   slots: number,
 ): { start: number[]; steps: number } {
-  const free = new Array<number>(Math.max(1, slots)).fill(0);
+  const free = new Array<number>(Math.max(1, Math.min(slots, order.length))).fill(0);
   const start = new Array<number>(lengths.length).fill(0);
   for (const job of order) {
     const slot = free.reduce((best, time, s) => (time < free[best] ? s : best), 0);
@@ -44,7 +44,7 @@ export function peakLoad(lengths: readonly number[], start: readonly number[]): 
  */
 export function bestPartition(lengths: readonly number[], n: number): number {
   const jobs = [...lengths].sort((a, b) => b - a);
-  const greedy = new Array<number>(Math.max(1, n)).fill(0);
+  const greedy = new Array<number>(Math.max(1, Math.min(n, jobs.length))).fill(0);
   for (const job of jobs) greedy[greedy.indexOf(Math.min(...greedy))] += job;
   let limit = Math.max(...greedy);
   const total = jobs.reduce((a, b) => a + b, 0);
