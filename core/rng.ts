@@ -27,6 +27,8 @@ export const streams = {
   vines: 14,
   /** tokens drawn at every place of a text */
   tokenDraws: 15,
+  /** answers to a prompt in other words */
+  variant: 16,
   /** and above: one stream a round */
   round: 1000,
 } as const;

@@ -448,6 +448,25 @@ describe("second looks at a rollout", () => {
     it.close();
   });
 
+  test("half of a group answers the other wording of its prompt, in pairs", async () => {
+    const it = await trainer({ recipe: "grpo", rolloutsPerPrompt: 5 });
+    const step = await stepOf(it);
+    const [t] = step.trajectories;
+    const row = { ...t.sample.row, variant: "bf>" };
+    step.prompts = [{ ...step.prompts[0], row }];
+    step.trajectories = Array.from({ length: 5 }, () => ({ ...t, sample: { ...t.sample, row } }));
+    await SUPPLIES["variant-pairs"].rows!(step, means(it));
+    const other = it.session.loaded.tokenizer.encode("bf>");
+    expect(step.trajectories.map((v) => v.context)).toEqual([t.context, other, t.context, other]);
+    expect(SUPPLIES["variant-pairs"].field!(step, means(it), "raw")).toEqual([
+      [0, 1],
+      [2, 3],
+    ]);
+    const { logp } = await it.session.score(step.trajectories.map(sequenceOf));
+    expect(step.trajectories.flatMap((v) => [...v.logp])).toEqual([...logp]);
+    it.close();
+  });
+
   test("vines start where the first rollout of a group was, and sets hold rollouts of one state", async () => {
     const it = await trainer({ recipe: "grpo", rolloutsPerPrompt: 3 });
     const step = await stepOf(it);
@@ -480,6 +499,7 @@ describe("second looks at a rollout", () => {
       ["adacot", "think"],
       ["rank-grpo", "relevant"],
       ["style-grpo", "author"],
+      ["info-consistent-grpo", "variant"],
     ])
       await expect(trainer({ recipe }, bare)).rejects.toThrow(`has no column "${column}"`);
   });

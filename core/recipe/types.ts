@@ -92,6 +92,7 @@ export type SupplyName =
   | "judge-digit"
   | "word-count"
   | "the-end"
+  | "variant-pairs"
   | "vine-sets"
   | "signature"
   | "reward-stream"

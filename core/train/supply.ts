@@ -18,6 +18,7 @@ import * as segment from "./supply/segment.ts";
 import * as text from "./supply/text.ts";
 import type { Supply } from "./supply/types.ts";
 import * as values from "./supply/value.ts";
+import * as variant from "./supply/variant.ts";
 import * as vines from "./supply/vines.ts";
 import type { Means, Step } from "./trajectories.ts";
 
@@ -88,6 +89,7 @@ export const SUPPLIES: Readonly<Record<SupplyName, Supply>> = {
   "judge-digit": column.judgeDigit,
   "word-count": column.wordCount,
   "the-end": column.theEnd,
+  "variant-pairs": variant.variantPairs,
   "vine-sets": vines.vineSets,
   signature: vines.signature,
   "reward-stream": text.rewardStream,

@@ -2,7 +2,7 @@
 import type { TaskSource } from "../../core/tasks/index.ts";
 
 /** What recipes read of a prompt file beside its prompts. */
-const columns = { think: true, relevant: ["a", "be"], author: "abcabdabe" };
+const columns = { think: true, relevant: ["a", "be"], author: "abcabdabe", variant: "a>" };
 
 export const coin: TaskSource = {
   name: "coin",

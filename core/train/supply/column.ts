@@ -7,7 +7,7 @@ import { judgeScore } from "./demonstration.ts";
 import { groupsOf, probes, type Supply } from "./types.ts";
 
 /** For supplies that need a column. @param holds what each row's value is, a phrase */
-const needsColumn =
+export const needsColumn =
   (name: string, holds: string): NonNullable<Supply["missing"]> =>
   (task, { seed }) =>
     task.prompts("train", 1, seed)[0]?.[name] !== undefined
@@ -17,7 +17,8 @@ const needsColumn =
           remedy: `give every row of the prompt file a column "${name}": ${holds}`,
         };
 
-function column<T>({ sample }: Trajectory, name: string, is: (value: unknown) => value is T, holds: string): T {
+/** @throws CohortError "bad-input" naming the prompt whose value is another */
+export function column<T>({ sample }: Trajectory, name: string, is: (value: unknown) => value is T, holds: string): T {
   const value = sample.row[name];
   if (is(value)) return value;
   throw new CohortError(
