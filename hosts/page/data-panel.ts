@@ -1,6 +1,7 @@
 /** @file What a recipe learns from where it learns from a data set: a file, pasted lines or the sample, and how it was understood. */
 import { dataKinds } from "../../core/data/batch.ts";
 import type { DataFormat } from "../../core/data/example.ts";
+import type { DataSource } from "../../core/data/source.ts";
 import {
   dataFiles,
   dataText,
@@ -25,6 +26,7 @@ const BEGIN = 12;
 
 export function dataPanel(): HTMLElement {
   const about = h("p", { class: "soft" });
+  const wrong = messageLine();
   const message = messageLine();
   const taken = messageLine();
   const choice = h("select", {
@@ -119,12 +121,31 @@ export function dataPanel(): HTMLElement {
     about,
     h("div", { class: "row" }, field("Data set", choice), remove),
     pasted,
+    wrong.element,
     drop,
     taken.element,
     title,
     rows,
     message.element,
   );
+
+  let tabled: DataSource | null | undefined;
+  const table = (source: DataSource | null) => {
+    if (source === tabled) return;
+    tabled = source;
+    const all = source ? new Set([...source.train, ...source.heldout]) : [];
+    const first = [...all].sort((a, b) => lineOf(a.where) - lineOf(b.where)).slice(0, ROWS);
+    const examples = first.map(partsOf);
+    const columns = [...new Set(examples.flatMap((parts) => parts.map(([name]) => name)))];
+    fill(head, ...columns.map((name) => h("th", { class: "left", scope: "col" }, name)));
+    fill(
+      body,
+      ...examples.map((parts) =>
+        h("tr", {}, ...columns.map((name) => h("td", { class: "mono left clip" }, new Map(parts).get(name) ?? ""))),
+      ),
+    );
+    title.hidden = rows.hidden = examples.length === 0;
+  };
 
   const show = () => {
     const s = setup.value;
@@ -135,7 +156,8 @@ export function dataPanel(): HTMLElement {
     about.textContent = `${s.recipe} learns from ${dataKinds[kind]}, in place of prompts and a reward. An eighth is held out.`;
     drop.querySelector("#data-formats")!.textContent =
       `Columns: ${FORMATS[kind]} Texts, or lists of chat messages. It stays on this device.`;
-    const names = [...dataFiles.value.list];
+    const { list } = dataFiles.value;
+    const names = [...(list ?? [])];
     if (!["sample", "pasted", ...names].includes(s.data)) names.push(s.data);
     fill(
       choice,
@@ -150,39 +172,35 @@ export function dataPanel(): HTMLElement {
     if (lines.value !== s.lines) lines.value = s.lines;
     const text = dataText(s);
     let fault = "";
-    let examples: [string, string][][] = [];
+    let found: DataSource | null = null;
     if (text === null) {
-      const there = dataFiles.value.list.includes(s.data);
-      fault = there ? `Reading ${s.data} …` : `${s.data} is not in this browser any more — drop it again`;
+      fault =
+        list && !list.includes(s.data)
+          ? `${s.data} is not in this browser any more — drop it again`
+          : `Reading ${s.data} …`;
     } else {
       try {
         const { source, notes } = understood(s, text);
-        const all = [...source.train, ...source.heldout].sort((a, b) => lineOf(a.where) - lineOf(b.where));
-        examples = [...new Set(all)].slice(0, ROWS).map(partsOf);
+        found = source;
         const held =
-          notes[0] ?? `${source.train.length} to learn from, ${source.heldout.length} held out for evaluation`;
+          notes[0]?.replace(/^[^:]*: /, "") ??
+          `${source.train.length} to learn from, ${source.heldout.length} held out for evaluation`;
         message.say(`${FOUND[source.format]}: ${held}.`, "good");
       } catch (error) {
         fault = said(error);
       }
     }
-    if (fault) message.say(fault, "error");
+    if (fault) message.say("");
+    wrong.say(fault, /…$/.test(fault) ? "note" : "error");
+    lines.setAttribute("aria-invalid", String(fault !== ""));
     setFault("task", fault);
-    title.hidden = rows.hidden = examples.length === 0;
-    const columns = [...new Set(examples.flatMap((parts) => parts.map(([name]) => name)))];
-    fill(head, ...columns.map((name) => h("th", { class: "left", scope: "col" }, name)));
-    fill(
-      body,
-      ...examples.map((parts) =>
-        h("tr", {}, ...columns.map((name) => h("td", { class: "mono left clip" }, new Map(parts).get(name) ?? ""))),
-      ),
-    );
+    table(found);
   };
   setup.watch(show);
   dataFiles.watch(show);
   run.watch(({ phase, message: text }) => {
     // An example that only the model's tokenizer finds too long: said here too, where it can be put right.
-    if (phase === "failed" && text.startsWith(`${dataName(setup.value)}, line`)) message.say(text, "error");
+    if (phase === "failed" && text.startsWith(`${dataName(setup.value)}, line`)) wrong.say(text, "error");
   });
   refreshDataFiles().catch((error) => taken.say(said(error), "error"));
   return element;

@@ -13,17 +13,21 @@ import { entryOf } from "./recipes.ts";
 import { dataName, type Setup, setup } from "./setup.ts";
 import { Store } from "./store.ts";
 
-/** Files that are kept, and the text of those that were read. */
-export const dataFiles = new Store<{ list: readonly string[]; texts: Readonly<Record<string, string>> }>({
-  list: [],
+/** Files that are kept (null: nobody looked yet), and the text of the one that was read. */
+export const dataFiles = new Store<{ list: readonly string[] | null; texts: Readonly<Record<string, string>> }>({
+  list: null,
   texts: {},
 });
 
 const FOLDER = "data";
 const SAMPLE = 240;
 
+const made = new Map<DataKind, string>();
+
 /** Sorting four digits, in the form that examples of this kind have. */
 export function sampleText(kind: DataKind): string {
+  const known = made.get(kind);
+  if (known !== undefined) return known;
   const task = loadTask({ name: "sort", length: 4 });
   const lines = task.prompts("train", SAMPLE, 0).flatMap((row, k) => {
     const { prompt } = row;
@@ -35,7 +39,9 @@ export function sampleText(kind: DataKind): string {
     if (kind === "labels") return { prompt, completion: k % 2 === 0 ? right : wrong, label: k % 2 === 0 };
     return { prompt, completion: right };
   });
-  return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+  made.set(kind, text);
+  return text;
 }
 
 /** Which examples the recipe learns from. */
@@ -84,12 +90,20 @@ export function partsOf(example: Example): [string, string][] {
   });
 }
 
+const longest = new WeakMap<DataSource, number>();
+
 /** Characters of the longest example. */
-export const longestExample = ({ train, heldout }: DataSource): number =>
-  [...train, ...heldout].reduce((most, example) => {
-    const [prompt, ...rest] = partsOf(example).map(([, text]) => text.length);
-    return Math.max(most, prompt + Math.max(0, ...rest));
-  }, 0);
+export function longestExample(source: DataSource): number {
+  let most = longest.get(source);
+  if (most === undefined) {
+    most = [...source.train, ...source.heldout].reduce((most, example) => {
+      const [prompt, ...rest] = partsOf(example).map(([, text]) => text.length);
+      return Math.max(most, prompt + Math.max(0, ...rest));
+    }, 0);
+    longest.set(source, most);
+  }
+  return most;
+}
 
 export async function refreshDataFiles(): Promise<void> {
   const { storage } = await anyEngine();
@@ -102,7 +116,7 @@ export async function refreshDataFiles(): Promise<void> {
 export async function readChosen(): Promise<void> {
   const { data } = setup.value;
   const { list, texts } = dataFiles.value;
-  if (texts[data] !== undefined || !list.includes(data)) return;
+  if (texts[data] !== undefined || !list?.includes(data)) return;
   const text = await readText((await anyEngine()).storage, `${FOLDER}/${data}`);
   dataFiles.set({ texts: { [data]: text } });
 }
