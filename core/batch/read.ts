@@ -129,7 +129,14 @@ export function addScalars(
     fields.set(`${name}.present`, { level, data: present });
   }
   // A flag may be text (a role, a task): such lists stay raw, and are read as keys.
-  if (list.some((x) => typeof x === "string")) return;
+  const text = list.findIndex((x) => typeof x === "string");
+  if (text >= 0) {
+    if (!list.some((x) => typeof x === "number" || typeof x === "boolean")) return;
+    throw bad(
+      `Batch.fromCase: field '${name}' has ${JSON.stringify(list[text])} at ${text} among numbers`,
+      "give all of them as numbers, or all as text",
+    );
+  }
   checkNumbers(name, level, data, offsets);
   fields.set(name, { level, data });
 }

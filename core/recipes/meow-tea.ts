@@ -3,12 +3,14 @@ import { tokenMean } from "../rl/aggregate.ts";
 import { whitenAll } from "../rl/baseline.ts";
 import type { Context } from "../rl/context.ts";
 import { gae } from "../rl/credit.ts";
+import { sameShape } from "../rl/nested.ts";
 
 /** Rewards at turn ends: the final score on the last, or what each turn earned over how much there was to earn. */
 function placed(c: Context, density: string): Float64Array {
   const reward = new Float64Array(c.token.size);
   const [score, most] = [c.field("final_reward").values(), c.optional("max_total_rewards")?.values()];
   const earned = density === "dense" ? c.raw<number[][]>("interm_reward") : [];
+  if (density === "dense") sameShape(c, 2, "turn_end", "interm_reward");
   c.raw<number[][]>("turn_end").forEach((ends, i) => {
     const at = (t: number): number => c.batch.offsets[i] + t;
     if (density === "single") {

@@ -1,6 +1,6 @@
 import { defineRecipe, integer, number } from "../recipe.ts";
 import type { Context } from "../rl/context.ts";
-import { listsOf } from "../rl/nested.ts";
+import { listsOf, sameShape } from "../rl/nested.ts";
 import { distinct } from "../rl/text.ts";
 
 interface Weights {
@@ -12,12 +12,13 @@ interface Weights {
 
 /** Outcome variance, diversity and their normalised sum of each prompt. */
 function scored(c: Context, p: Weights): { outcome: number[]; diversity: number[]; score: number[] } {
+  sameShape(c, 2, "correct", "tokens");
   const tokens = listsOf<number[][]>(c, "tokens");
   const outcome = listsOf<(boolean | number)[]>(c, "correct").map((row) => {
     const rate = row.reduce<number>((sum, right) => sum + Number(right), 0) / Math.max(1, row.length);
     return rate * (1 - rate);
   });
-  const diversity = outcome.map((_, x) => distinct(tokens[x] ?? [], p.ngram));
+  const diversity = outcome.map((_, x) => distinct(tokens[x], p.ngram));
   const score = outcome.map((v, x) => p.w_outcome * v + p.w_diversity * diversity[x]);
   const least = score.reduce((a, b) => Math.min(a, b), score[0]);
   const most = score.reduce((a, b) => Math.max(a, b), score[0]);

@@ -35,6 +35,9 @@ A merged rubric without items must be rejected. The released code also reads ari
   fields: { evaluation_text: "raw", updates: "raw" },
   outputs: (c, p) => {
     const updates = c.hasRaw("updates") ? c.raw<number>("updates") : 0;
+    if (!(Math.floor(updates) === updates && updates >= 0)) {
+      c.refuse(`mpo-meta: 'updates' is ${JSON.stringify(updates)}`, "give the number of updates that ran");
+    }
     const due = Math.max(0, Math.ceil(updates / p.num_mpo_interval) - 1);
     return {
       reward_shaped: c

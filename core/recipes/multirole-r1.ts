@@ -1,5 +1,6 @@
 import { anything, defineRecipe, integer, number } from "../recipe.ts";
 import { zScore } from "../rl/baseline.ts";
+import { sameShape } from "../rl/nested.ts";
 import { namedReward } from "../rl/reward.ts";
 import { log } from "../rl/scalar.ts";
 import { countEntropy, counts, distinct, jaccard } from "../rl/text.ts";
@@ -54,10 +55,11 @@ they print. The supervised stage on chains of several roles is left out.`,
   },
   fields: { sentences: "raw", sentence_type: "raw", "rewards.accuracy": "trajectory" },
   reward: (c, p) => {
+    sameShape(c, 2, "sentences", "sentence_type");
     const types = c.raw<number[][]>("sentence_type");
     const all = c
       .raw<Words[][]>("sentences")
-      .map((text, i) => statistics(text, types[i] ?? [], p.sentence_types, p.function_words));
+      .map((text, i) => statistics(text, types[i], p.sentence_types, p.function_words));
     const names = Object.keys(statistics([], [], 0, [])) as (keyof (typeof all)[number])[];
     const terms = names.filter((name) => name !== "yule_k");
     const diversity = all.map((d) =>

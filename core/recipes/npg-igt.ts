@@ -2,7 +2,7 @@ import { anything, choice, defineRecipe, number } from "../recipe.ts";
 import type { Context } from "../rl/context.ts";
 import { gradients } from "../rl/grad.ts";
 import { ALL, Level } from "../rl/level.ts";
-import { nested, unnest } from "../rl/nested.ts";
+import { nested, sameShape, unnest } from "../rl/nested.ts";
 import { pow } from "../rl/scalar.ts";
 import type { Vec } from "../rl/vec.ts";
 
@@ -64,6 +64,7 @@ mini-batches and linear baseline are left out; the single-trajectory form is the
     const start = nested(c, "theta", c.raw<number[][]>("theta"));
     const [state] = start.levels;
     const corrected = p.method === "harpg";
+    if (corrected) sameShape(c, 1, "trajectories", "trajectories_hat", "q");
     const q = corrected ? c.raw<number[]>("q") : [];
     const hat = corrected ? c.raw<Trajectory[]>("trajectories_hat") : [];
     let [theta, before] = [start.vec, start.vec];

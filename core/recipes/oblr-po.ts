@@ -21,6 +21,9 @@ is a proxy of ours from rollouts: Σ_t (1 − π_t)², the sampled logit's part 
     const rows = c.hasRaw("score")
       ? nested(c, "score", c.raw<number[][]>("score"), { within: [c.trajectory], depth: 2 })
       : undefined;
+    if (rows && new Set(c.raw<number[][]>("score").map((s) => s.length)).size > 1) {
+      c.refuse("oblr-po: 'score' has vectors of several lengths", "give one number a parameter");
+    }
     const norm = rows
       ? rows.vec.square().sumOver(c.trajectory)
       : c.mask.mul(c.logpOld.exp().not().square()).sumOver(c.trajectory);

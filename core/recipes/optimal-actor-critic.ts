@@ -1,6 +1,6 @@
 import { defineRecipe, number } from "../recipe.ts";
 import { logSoftmax } from "../rl/entropy.ts";
-import { nested, unnest } from "../rl/nested.ts";
+import { nested, sameShape, unnest } from "../rl/nested.ts";
 
 type Table = number[][];
 
@@ -29,6 +29,8 @@ are recollections. No group, no ratio; the hybrid without optimism is left out.`
     value_next: "raw",
   },
   outputs: (c, p) => {
+    sameShape(c, 1, "q", "td_excess");
+    sameShape(c, 2, "reward_table", "count", "transition");
     const excess = c.raw<number[]>("td_excess");
     const critics = c.raw<Table[]>("q");
     let [sum, logits, critic] = [0, critics[0]?.map((row) => row.map(() => 0)) ?? [], critics[0]];
@@ -43,6 +45,9 @@ are recollections. No group, no ratio; the hybrid without optimism is left out.`
     });
     const [count, value] = [c.raw<Table>("count"), c.raw<number[]>("value_next")];
     const transition = c.raw<Table[]>("transition");
+    if (transition.flat().some((to) => to.length !== value.length)) {
+      c.refuse(`optimal-actor-critic: transitions to other than ${value.length} states`, "give value_next one a state");
+    }
     const backup = c.raw<Table>("reward_table").map((row, s) =>
       row.map((r, a) => {
         const bonus = Math.min(p.bonus_max, p.bonus / Math.sqrt(Math.max(count[s][a], 1)));

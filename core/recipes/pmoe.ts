@@ -47,6 +47,9 @@ are given; critics, temperature and the PPO variant are left out. Ties: the firs
     const [, , axis] = mean.levels;
     const logStd = nested(c, "log_std", c.raw<number[][][]>("log_std"), { within: mean.levels, depth: 3 }).vec;
     const action = nested(c, "action", c.raw<number[][]>("action"), { depth: 2, within: [row] });
+    if (c.raw<number[][]>("action").some((a, i) => a.length !== c.raw<number[][][]>("mean")[i][0].length)) {
+      c.refuse("pmoe: an action has other dimensions than its primitives' means", "give both one number a dimension");
+    }
     const start = c.graph.constant(row, (action.levels[1].edge(row).offsets as Int32Array).subarray(0, row.size));
     const at = action.vec.gather(start.to(axis).add(c.graph.full(axis, 1).positionOver(primitive)));
     const z = at.sub(mean.vec).div(logStd.exp());

@@ -2,7 +2,7 @@ import { defineRecipe, integer } from "../recipe.ts";
 import type { Context } from "../rl/context.ts";
 import { gradients } from "../rl/grad.ts";
 import { ALL, Level } from "../rl/level.ts";
-import { type Lists, type Nested, nested, unnest } from "../rl/nested.ts";
+import { type Lists, type Nested, nested, sameShape, unnest } from "../rl/nested.ts";
 import type { Vec } from "../rl/vec.ts";
 
 type Table = number[][];
@@ -57,6 +57,8 @@ attention and its derivatives on given tensors, without position encoding, as a 
     weight: "raw",
   },
   outputs: (c, params) => {
+    sameShape(c, 2, "prefix_q", "prefix_k", "prefix_v");
+    sameShape(c, 3, "suffix_q", "suffix_k", "suffix_v");
     const prefix = (name: string) => nested(c, name, c.raw<Table>(name), { depth: 2, differentiate: true });
     const suffix = (name: string) => nested(c, name, c.raw<Table[]>(name), { depth: 3 });
     const [pq, pk, pv] = [prefix("prefix_q"), prefix("prefix_k"), prefix("prefix_v")];
@@ -68,14 +70,12 @@ attention and its derivatives on given tensors, without position encoding, as a 
     const element = new Level("element", (p + s) * d).link(row, {
       offsets: Int32Array.from({ length: p + s + 1 }, (_, r) => r * d),
     });
-    const after = (x: Nested, from: number): Vec =>
-      x.vec.scatterTo(
-        element,
-        c.graph.constant(
-          x.vec.level,
-          Float64Array.from({ length: x.vec.level.size }, (_, e) => from + e),
-        ),
+    const places = (x: Nested, from: number): Vec =>
+      c.graph.constant(
+        x.vec.level,
+        Float64Array.from({ length: x.vec.level.size }, (_, e) => from + e),
       );
+    const after = (x: Nested, from: number): Vec => x.vec.scatterTo(element, places(x, from));
     const both = (a: Nested, b: Nested): Rows => ({ vec: after(a, 0).add(after(b, p * d)), row });
     const seen = Array.from({ length: p }, (_, i) => Array.from({ length: i + 1 }, (_, k) => k));
     let first = p;
@@ -91,19 +91,16 @@ attention and its derivatives on given tensors, without position encoding, as a 
     const weight = new Float64Array((p + s) * d);
     first = p;
     c.raw<Table[]>("weight").forEach((member, j) => {
-      member.flat().forEach((w, e) => {
+      const flat = member.flat();
+      if (flat.length !== (p + sizes[j]) * d)
+        c.refuse(`prefix-grouper: 'weight' ${j} is short or long`, "one an output");
+      flat.forEach((w, e) => {
         weight[e < p * d ? e : (first - p) * d + e] += w;
       });
       first += sizes[j];
     });
     const loss = out.mul(c.graph.constant(element, weight)).sumOver(ALL);
-    const part = (x: Nested, from: number): Lists => {
-      const index = c.graph.constant(
-        x.vec.level,
-        Float64Array.from({ length: x.vec.level.size }, (_, e) => from + e),
-      );
-      return unnest(x.levels, out.gather(index));
-    };
+    const part = (x: Nested, from: number): Lists => unnest(x.levels, out.gather(places(x, from)));
     const [dq, dk, dv] = gradients(loss, [pq.vec, pk.vec, pv.vec]).map((g) => unnest(pq.levels, g));
     return {
       prefix_out: part(pq, 0),

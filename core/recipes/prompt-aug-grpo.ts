@@ -2,6 +2,7 @@ import { defineRecipe, number } from "../recipe.ts";
 import { tokenMean } from "../rl/aggregate.ts";
 import { zScore } from "../rl/baseline.ts";
 import { ppoClip } from "../rl/gate.ts";
+import { sameShape } from "../rl/nested.ts";
 import { occurrences } from "../rl/text.ts";
 
 /** Markers that each template asks for, each exactly once; none: any form is right. */
@@ -51,6 +52,7 @@ a group of one keeps its raw reward over 1 + adv_eps.`,
   fields: { template: "raw", completions: "raw" },
   reward: (c, p) => {
     const templates = c.hasRaw("template") ? c.raw<string[]>("template") : [];
+    if (c.hasRaw("template")) sameShape(c, 1, "correct", "template", "completions");
     const texts = templates.length > 0 ? c.raw<string[]>("completions") : [];
     const format = Float64Array.from({ length: c.trajectory.size }, (_, i) => {
       const markers =

@@ -1,6 +1,6 @@
 import { defineRecipe, integer, number } from "../recipe.ts";
 import { zScore } from "../rl/baseline.ts";
-import { listLevel } from "../rl/nested.ts";
+import { listLevel, sameShape } from "../rl/nested.ts";
 
 export default defineRecipe({
   id: "salt",
@@ -20,6 +20,7 @@ counts again. Reconstruction from the abstract. Outputs advantage_trajectory and
   },
   fields: { step_state: "raw", step_action: "raw", step_next: "raw" },
   advantage: (c, p) => {
+    sameShape(c, 2, "step_state", "step_action", "step_next");
     const state = c.raw<string[][]>("step_state");
     const [action, next] = [c.raw<string[][]>("step_action"), c.raw<string[][]>("step_next")];
     const step = listLevel(c, "step_state", state, "turn");

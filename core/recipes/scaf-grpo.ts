@@ -29,6 +29,7 @@ code: a group of one keeps its raw reward over 1 + adv_eps.`,
   reward: (c, p) => {
     const hints = c.hasRaw("hint_reward") ? c.raw<Record<string, number[]>>("hint_reward") : {};
     const step = c.hasRaw("step") ? c.raw<number>("step") : (c.state["step"] as number);
+    if (!(step >= 0)) c.refuse(`scaf-grpo: 'step' is ${JSON.stringify(step)}`, "give the number of the training step");
     const reward = c.reward.values();
     const group = c.trajectory.edge(c.group).index;
     const failed = c.reward.maxOver(c.group).le(0).values();

@@ -1,6 +1,7 @@
 import { choice, defineRecipe, integer, number } from "../recipe.ts";
 import { centred } from "../rl/baseline.ts";
 import { ALL } from "../rl/level.ts";
+import { sameShape } from "../rl/nested.ts";
 
 export default defineRecipe({
   id: "score",
@@ -34,6 +35,7 @@ method: attempts have fields of their own.`,
   },
   differentiate: ["logp_attempt1", "logp_attempt2"],
   loss: (c, p) => {
+    for (const k of [1, 2]) sameShape(c, 2, `logp_attempt${k}`, `logp_ref_attempt${k}`);
     const [r1, r2] = [c.field("reward_attempt1"), c.field("reward_attempt2")];
     const total = (name: string) => c.field(name).sumOver(c.trajectory);
     const [lp1, lp2] = [total("logp_attempt1"), total("logp_attempt2")];

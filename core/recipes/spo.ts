@@ -4,6 +4,7 @@ import { zScore } from "../rl/baseline.ts";
 import type { Context } from "../rl/context.ts";
 import { dualClip } from "../rl/gate.ts";
 import { ALL } from "../rl/level.ts";
+import { sameShape } from "../rl/nested.ts";
 import { pow } from "../rl/scalar.ts";
 
 interface Forgetting {
@@ -28,6 +29,7 @@ function tracker(c: Context): { alpha: number[]; beta: number[]; value: number[]
 /** How far the policy has moved on the stored response of each prompt (nats a token), and what is remembered after that. */
 function forgetting(c: Context, prompts: number, p: Forgetting): { kl: number[]; rho: number[] } {
   const lists = (name: string): number[][] => (c.hasRaw(name) ? c.raw<number[][]>(name) : []);
+  if (c.hasRaw("stored_logp") && c.hasRaw("stored_logp_now")) sameShape(c, 2, "stored_logp", "stored_logp_now");
   const [stored, now] = [lists("stored_logp"), lists("stored_logp_now")];
   const kl = Array.from({ length: prompts }, (_, q) => {
     const before = stored[q] ?? [];

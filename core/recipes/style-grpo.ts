@@ -24,6 +24,13 @@ function threeRewards(c: Context): { style: number[]; content: number[]; complet
   const rank = new Map(groupOrder(c).map((g, k) => [g, k]));
   const group = c.trajectory.edge(c.group).index;
   const ended = c.field("has_end").values();
+  const sizes = new Set([...author, ...c.raw<number[][]>("text_embedding")].map((e) => e.length));
+  if (author.length !== c.group.size || sizes.size > 1) {
+    c.refuse(
+      `style-grpo: ${author.length} author_embedding for ${c.group.size} groups, of ${[...sizes].join(", ")} numbers`,
+      "give one a group, of the size that text_embedding has",
+    );
+  }
   return {
     style: c.raw<number[][]>("text_embedding").map((e, i) => cosine(e, author[rank.get(group[i]) as number])),
     content: Array.from(c.field("judge_digit").values(), (digit) => digit / 10),

@@ -9,6 +9,10 @@ import type { Vec } from "../rl/vec.ts";
 /** The rows that survive: sound ones, of groups with enough of these and with differences among them (or just one). */
 function survivors(c: Context, ratio: number): Vec {
   const level = c.raw<ArrayLike<string>>("level");
+  const other = Array.from(level).find((name) => name !== "traj" && name !== "step");
+  if (other !== undefined || level.length !== c.trajectory.size) {
+    c.refuse(`thor: 'level' has ${JSON.stringify(other)} among ${level.length}`, "give traj or step for each rollout");
+  }
   const step = c.flags(
     c.trajectory,
     Array.from(level, (name) => name === "step"),

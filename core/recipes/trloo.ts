@@ -2,7 +2,7 @@ import { defineRecipe, none, number } from "../recipe.ts";
 import { seqMeanTokenSumNorm } from "../rl/aggregate.ts";
 import { keepSingles, leaveOneOut } from "../rl/baseline.ts";
 import type { Context } from "../rl/context.ts";
-import { listsOf } from "../rl/nested.ts";
+import { listsOf, sameShape } from "../rl/nested.ts";
 import { exp } from "../rl/scalar.ts";
 
 interface Pay {
@@ -72,6 +72,7 @@ right but lazy turn is kept: that draw, and running kernels, are the caller's. L
   },
   advantage: (c, p) => {
     if (!c.has("valid_turn")) return c.reward;
+    sameShape(c, 2, "valid_turn", "correct", "decoy", "speedup", "coverage");
     const valid = c.field("valid_turn");
     const step = c.has("turn") ? c.steps("valid_turn") : valid.level;
     const reward = c.lift(step, turnRewards(c, p).flat());
@@ -97,6 +98,7 @@ right but lazy turn is kept: that draw, and running kernels, are the caller's. L
       row.map((share, k) => (correct[i][k] && !decoy[i][k] ? kept(share) : 1)),
     );
     c.output("prs_keep_probability", chance);
+    sameShape(c, 1, "valid_turn", "log_ratio_train_rollout");
     const logs = listsOf<number[]>(c, "log_ratio_train_rollout");
     const ratio = logs.map((row) => exp(row.reduce((a, b) => a + b, 0) / Math.max(1, row.length)));
     const keep = logs.map((row, i) => ratio[i] >= p.rs_lo && ratio[i] <= p.rs_hi && row.every((x) => exp(x) >= p.veto));

@@ -5,6 +5,7 @@ import type { Context } from "../rl/context.ts";
 import { logSoftmax, tokenLogp } from "../rl/entropy.ts";
 import { members } from "../rl/groups.ts";
 import { klToReference } from "../rl/kl.ts";
+import { sameShape } from "../rl/nested.ts";
 import { onPolicyRatio, tokenRatio } from "../rl/ratio.ts";
 import { namedReward } from "../rl/reward.ts";
 import { exp, log } from "../rl/scalar.ts";
@@ -84,6 +85,7 @@ batch's reward counts.`,
   fields: { answers: "raw", truth: "raw" },
   reward: (c) => {
     if (!c.hasRaw("answers")) return c.reward;
+    sameShape(c, 1, "answers", "truth");
     const truth = c.raw<string[][]>("truth");
     const soft = c.raw<string[][]>("answers").map((answers, i) => partial(answers, truth[i]));
     const format = c.hasRaw("rewards") ? namedReward(c, "format") : c.number(0, c.trajectory);

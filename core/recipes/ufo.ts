@@ -1,4 +1,5 @@
 import { defineRecipe, integer, number } from "../recipe.ts";
+import { sameShape } from "../rl/nested.ts";
 
 interface Rules {
   decay: number;
@@ -47,6 +48,7 @@ batch's reward counts.`,
   fields: { answers: "raw", gold: "trajectory" },
   reward: (c, p) => {
     if (!c.hasRaw("answers")) return c.reward;
+    sameShape(c, 1, "gold", "answers");
     const gold = c.raw<string[]>("gold");
     const episodes = c.raw<string[][]>("answers").map((list, i) => episode(list.map(String), String(gold[i]), p));
     c.output(
