@@ -1,10 +1,11 @@
-import { anything, defineRecipe, integer, number, optional } from "../recipe.ts";
+import { anything, choice, defineRecipe, integer, number, optional } from "../recipe.ts";
 import type { Context } from "../rl/context.ts";
 import { gae } from "../rl/credit.ts";
 import { entropyOf, tokenLogp } from "../rl/entropy.ts";
 import { ppoClip } from "../rl/gate.ts";
 import { gradients } from "../rl/grad.ts";
-import { nucleus } from "../rl/vocabulary.ts";
+import { nested } from "../rl/nested.ts";
+import { nucleus, topRanks } from "../rl/vocabulary.ts";
 
 interface Controller {
   kl_target: number | null;
@@ -29,10 +30,16 @@ export default defineRecipe({
   stage: ["rollout", "objective", "policy"],
   describe: `PPO with value head over a masked policy: only the top-p tokens of an older copy of the policy (mask_logits) may be
 sampled, and ratios are those of the distribution renormalised over them. reward_token holds the KL penalty already; its
-coefficient adapts once a rollout batch (kl_sequence; state kl_coef). Refreshing the copy, drawing under the mask and the
-top-k variants are left out. Outputs action_mask, logp_masked, and dlogp by logp_masked.`,
+coefficient adapts once a rollout batch (kl_sequence; state kl_coef). Refreshing the copy and drawing under the mask are
+left out. Outputs action_mask, logp_masked, and dlogp by logp_masked.`,
   formula: "π̃ = softmax over the mask; loss = mean[−min(ρ̃A, clip(ρ̃)A)] + vf_coef·mean(G − V)² − ent_coef·mean H(π̃)",
   params: {
+    mask_type: choice(
+      "learned_top_p",
+      ["learned_top_p", "learned_top_k", "topk"],
+      "which tokens may be sampled: the masking policy's nucleus, its top_k, or the current policy's top_k",
+    ),
+    top_k: integer(50, "ranks that learned_top_k and topk leave (ours)", { min: 1 }),
     top_p: number(0.9, "probability mass of the masking policy that stays", { min: 0, max: 1 }),
     min_tokens_to_keep: integer(100, "ranks that stay in any case", { min: 0 }),
     special_ids: anything<number[]>([], "token ids that are always allowed"),
@@ -46,11 +53,12 @@ top-k variants are left out. Outputs action_mask, logp_masked, and dlogp by logp
   },
   fields: { mask_logits: "vocabulary", kl_sequence: "raw" },
   loss: (c, p) => {
-    const allowed = nucleus(c, c.field("mask_logits"), {
-      topP: p.top_p,
-      least: p.min_tokens_to_keep,
-      always: p.special_ids,
-    });
+    const always = p.special_ids;
+    const masking = p.mask_type === "topk" ? c.field("logits") : c.field("mask_logits");
+    const allowed =
+      p.mask_type === "learned_top_p"
+        ? nucleus(c, masking, { topP: p.top_p, least: p.min_tokens_to_keep, always })
+        : topRanks(c, masking, { k: p.top_k, always });
     // So far below the largest that the softmax has no share of it, and finite.
     const masked = allowed.where(c.field("logits"), c.field("logits").stop().maxOver(c.token).sub(1000));
     const logp = tokenLogp(c, masked);
@@ -73,11 +81,12 @@ top-k variants are left out. Outputs action_mask, logp_masked, and dlogp by logp
     init: (p) => ({ kl_coef: p.kl_coef0 }),
     update: (c, p) => {
       let coefficient = c.state["kl_coef"] as number;
-      const path = sequence(c).map((kl) => {
+      const path = nested(c, "kl_sequence", sequence(c), { depth: 1 }).vec;
+      const steps = [...path.values()].map((kl) => {
         coefficient = adapted(coefficient, kl, p);
         return coefficient;
       });
-      c.output("kl_coef_sequence", path);
+      c.output("kl_coef_sequence", steps);
       return { kl_coef: coefficient };
     },
   },
