@@ -126,8 +126,9 @@ export async function measureFigure(
 }
 
 const number = (x: number) => (x >= 100 ? x.toFixed(0) : x.toFixed(2)).padStart(10);
+const brief = (x: number) => Number(x.toPrecision(3));
 const verdict = ({ target, met }: { target: number; met: boolean }) =>
-  ` [at least ${target}: ${met ? "met" : "missed"}]`;
+  ` [at least ${brief(target)}: ${met ? "met" : "missed"}]`;
 
 /** A figure as lines of the table. */
 export function table(f: Result): string[] {
@@ -208,7 +209,7 @@ export async function bench(
     print(`Targets met: ${goals.filter((g) => g.met).length} of ${goals.length}`);
     for (const { name, of, target, value } of goals.filter((g) => !g.met)) {
       print(
-        `    missed: ${name}${of === "value" ? "" : ` against ${of}`}: ${value.toFixed(2)}, at least ${target} asked`,
+        `    missed: ${name}${of === "value" ? "" : ` against ${of}`}: ${value.toFixed(2)}, at least ${brief(target)} asked`,
       );
     }
   }
