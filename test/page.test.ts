@@ -336,7 +336,7 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   await page.selectOption("#model-choice", "new:tiny");
   expect(await page.textContent("#task")).toContain("Sort 4 digits");
   await page.waitForFunction(() => document.querySelectorAll("#preview tbody tr").length === 6);
-  await settings(page, { steps: 24, promptsPerStep: 4, rolloutsPerPrompt: 4, evalEvery: 10, checkpointEvery: 8 });
+  await settings(page, { steps: 16, promptsPerStep: 4, rolloutsPerPrompt: 4, evalEvery: 8, checkpointEvery: 8 });
   await page.tap("#settings summary");
   await page.fill("#more", '{"evalPrompts": 8, "warmStart": {"steps": 4, "batch": 8, "learningRate": 0.003}}');
   await page.tap("#train");
@@ -348,7 +348,7 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   await shot(page, "phone-paused");
   await page.reload();
   await page.tap("#continue");
-  await untilSaid(page, "#run-message", "Finished: 24 steps.");
+  await untilSaid(page, "#run-message", "Finished: 16 steps.");
   expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
   expect(await barriers(page)).toEqual([]);
   await page.tap('nav a[href="#runs"]');
@@ -409,9 +409,9 @@ test("a data set: dropped, learned from, its tab closed in mid-step, its disk fu
   await untilSaid(page, "#task", "Preferences:");
   expect(await page.textContent("#data-rows")).toContain("promptchosenrejected");
   await untilSaid(page, "#status", "Ready.");
-  await settings(page, { steps: 60, promptsPerStep: 8, checkpointEvery: 4, evalEvery: 20, learningRate: 0.004 });
+  await settings(page, { steps: 40, promptsPerStep: 8, checkpointEvery: 4, evalEvery: 20, learningRate: 0.004 });
   expect(await page.textContent("#derived")).toMatch(
-    /one optimiser step on 8 examples; 60 steps in all, .* passes over \d+/,
+    /one optimiser step on 8 examples; 40 steps in all, .* passes over \d+/,
   );
   expect(await page.isVisible("#key-rolloutsPerPrompt")).toBe(false);
   expect(await barriers(page)).toEqual([]);
@@ -437,7 +437,7 @@ test("a data set: dropped, learned from, its tab closed in mid-step, its disk fu
   expect(await page.textContent("#run-message")).toMatch(full);
   await cdp.send("Storage.overrideQuotaForOrigin", { origin });
   await page.click("#continue");
-  await untilSaid(page, "#run-message", "Finished: 60 steps.");
+  await untilSaid(page, "#run-message", "Finished: 40 steps.");
   expect(await page.textContent("#plots")).toMatch(/loss.*loss, held out.*rewards\/accuracies.*rewards\/margins/);
   expect(await page.inputValue("#try-prompt")).toBe(JSON.parse(pairs[0]).prompt);
   expect(await barriers(page)).toEqual([]);
@@ -482,7 +482,7 @@ test("a data set: dropped, learned from, its tab closed in mid-step, its disk fu
   await untilSaid(page, "#recipe", "gkd-jsd learns from a teacher — choose one");
   await page.selectOption("#data-choice", "pasted");
   await page.fill("#data-lines", answers.join("\n"));
-  await page.selectOption("#teacher", "my-pairs-dpo-0, step 60");
+  await page.selectOption("#teacher", "my-pairs-dpo-0, step 40");
   expect(await page.textContent("#teacher")).not.toContain("reward-model");
   await page.click("#train");
   await untilSaid(page, "#run-message", "Finished: 10 steps.");

@@ -126,11 +126,11 @@ export function runPanel(): void {
     document.body.dataset["phase"] = phase;
     train.hidden = active;
     train.textContent = phase === "none" ? "Train" : "New run";
-    train.classList.toggle("primary", phase !== "paused");
     train.disabled = wrong.length > 0 || (busy !== "" && !active);
     halt.hidden = !active;
     halt.disabled = phase === "pausing";
     resume.hidden = !(phase === "paused" || (phase === "failed" && dir !== ""));
+    train.classList.toggle("primary", resume.hidden);
     resume.disabled = busy !== "";
     model.hidden = report.hidden = active || dir === "";
     const done = metrics.at(-1);
