@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { betaDraw, weighted } from "../core/demos/lib/bandit.ts";
 import { type Demo, defineDemo, type Lab, loadDemo, runDemo } from "../core/demos/lib/demo.ts";
 import { Learner } from "../core/demos/lib/learner.ts";
+import { carries, listTask, summing, sums } from "../core/demos/lib/sums.ts";
 import { draws, entropyOf, normal, Tabular } from "../core/demos/lib/tabular.ts";
 import {
   alike,
@@ -18,6 +19,7 @@ import {
 import { demoIds } from "../core/generated/demo-ids.ts";
 import { loadRecipe } from "../core/recipe.ts";
 import { memoryStorage } from "../core/storage.ts";
+import { addition } from "../core/tasks/addition.ts";
 import { text } from "../hosts/cli/demo.ts";
 import { cpu } from "./support/devices.ts";
 
@@ -231,6 +233,53 @@ describe("demonstrations", () => {
       device.close();
     }
   });
+});
+
+describe("sums from a list", () => {
+  test("are different, with a carry where asked, and come once a pass, wherever a draw begins", () => {
+    const rows = [...sums(6, 1, true), ...sums(6, 1, false)];
+    expect(rows.map(carries)).toEqual([...Array(6).fill(true), ...Array(6).fill(false)]);
+    const names = rows.map((row) => row.prompt);
+    expect(new Set(names).size).toBe(12);
+    const drawn = listTask(rows).prompts("train", 24, 5);
+    for (const pass of [drawn.slice(0, 12), drawn.slice(12)])
+      expect(pass.map((row) => row.prompt).sort()).toEqual([...names].sort());
+    expect(drawn.slice(0, 12)).not.toEqual(drawn.slice(12));
+    expect(listTask(rows).prompts("train", 5, 5, 9)).toEqual(drawn.slice(9, 14));
+  });
+  test("are taught in lessons and probed; gradients of parts are those that the optimiser gets", async () => {
+    const device = await cpu(1);
+    try {
+      const runtime = { device, numeric: device, storage: memoryStorage(), clock: () => 0, threads: 1 };
+      const { trainTiny } = await import("../core/demos/lib/transformer.ts");
+      const [rows, parts] = [sums(4, 1), [] as Float64Array[]];
+      const task = listTask(rows, { rewards: addition({ digits: 2, shaping: 1 }).rewards });
+      const { metrics, chances } = await trainTiny(
+        { runtime: async () => runtime },
+        { ...summing, promptsPerStep: 4, rolloutsPerPrompt: 4, steps: 1, seed: 1 },
+        {
+          task,
+          lessons: [{ task: listTask(rows.slice(0, 1)), steps: 25, batch: 4, learningRate: 0.003 }],
+          probe: rows,
+          async onDerivative({ texts, gradient }) {
+            const all = texts.map((_, i) => i);
+            for (const t of texts) expect(names).toContain(t.prompt);
+            parts.push(await gradient(all), await gradient(all.slice(0, 8)), await gradient(all.slice(8)));
+          },
+        },
+      );
+      const norm = (x: Float64Array) => Math.sqrt(x.reduce((sum, d) => sum + d * d, 0));
+      const [whole, one, other] = parts;
+      expect(norm(whole)).toBeGreaterThan(0);
+      expect(norm(whole)).toBeCloseTo(metrics[0].grad_norm!, 5);
+      expect(norm(whole.map((d, k) => d - one[k] - other[k]))).toBeLessThan(0.01 * norm(whole));
+      expect(chances.before[0]).toBeGreaterThan(Math.max(...chances.before.slice(1)));
+      expect(chances.after.length).toBe(4);
+    } finally {
+      device.close();
+    }
+  });
+  const names = sums(4, 1).map((row) => row.prompt);
 });
 
 describe("the machinery", () => {

@@ -141,7 +141,7 @@ const textsOf = ({ loaded: { tokenizer } }: Session, sequence: Sequence) => {
   return { prompt: text(0, sequence.from), completion: text(sequence.from).trimEnd() };
 };
 
-/** Share of right ones among `evalSamples` completions of each row; the same random numbers at every call. */
+/** Share of completions with reward `correct` 1 among `evalSamples` of each row; the same random numbers at every call. */
 async function chances(trainer: Trainer, rows: readonly Row[]): Promise<number[]> {
   if (rows.length === 0) return [];
   const { config, session } = trainer;
@@ -154,7 +154,7 @@ async function chances(trainer: Trainer, rows: readonly Row[]): Promise<number[]
   );
   const { trajectories } = await judged(trainer, prompts, completions, "policy");
   const right = rows.map(() => 0);
-  for (const t of trajectories) right[t.prompt] += Number(t.right) / config.evalSamples;
+  for (const t of trajectories) right[t.prompt] += Number(t.rewards.correct === 1) / config.evalSamples;
   return right;
 }
 
@@ -199,7 +199,14 @@ export function healthySteps({ metrics, survived }: Trained): number {
 }
 
 /** Mean of a metric over the last `count` steps (all where left out); NaN where no step has it. */
-export function average(metrics: readonly StepMetrics[], key: keyof StepMetrics, count = metrics.length): number {
-  const values = metrics.slice(-count).flatMap((m) => (typeof m[key] === "number" ? [m[key] as number] : []));
+export function average(
+  metrics: readonly StepMetrics[],
+  key: keyof StepMetrics | "ppo_kl",
+  count = metrics.length,
+): number {
+  const values = metrics.slice(-count).flatMap((m) => {
+    const value = (m as unknown as Record<string, unknown>)[key];
+    return typeof value === "number" ? [value] : [];
+  });
   return values.length === 0 ? Number.NaN : values.reduce((a, b) => a + b, 0) / values.length;
 }
