@@ -1,86 +1,102 @@
-import { loadRecipe } from "../recipe.ts";
-import { meanOf, setChance, uniformly } from "./lib/bandit.ts";
+import type { Row, Sample } from "../rewards/index.ts";
+import { placesRight } from "../tasks/task.ts";
+import { promptIds, type Trainer } from "../train.ts";
+import { meanOf } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { cosine, gradientOf, variation } from "./lib/gradients.ts";
-import { Learner } from "./lib/learner.ts";
-import { draws, type Rollout, Tabular } from "./lib/tabular.ts";
+import { cosine, variation } from "./lib/gradients.ts";
+import { lesson, listTask, summing, sums } from "./lib/sums.ts";
+import { type Derivatives, trainTiny } from "./lib/transformer.ts";
 import { baselineBetween, higher, lower } from "./lib/verdict.ts";
 
-const [PROMPTS, DIGITS] = [32, 4];
+const [G, STEPS, WITHOUT] = [8, 80, "dagrpo without anchor"];
 
-/** Sums of four digits, digit by digit; the second half of the prompts is out of reach at first. */
-function task(seed: number) {
-  const rows = PROMPTS * DIGITS;
-  const policy = new Tabular({ prompts: PROMPTS, vocabulary: 10, positions: DIGITS });
-  const digits = new Tabular({ prompts: rows, vocabulary: 10 }, policy.logits);
-  const random = draws(seed, 0, 1);
-  const right = Array.from({ length: PROMPTS }, (_, q) =>
-    Array.from({ length: DIGITS }, (_, t) => {
-      const digit = random.below(10);
-      setChance(digits, q * DIGITS + t, digit, q < PROMPTS / 2 ? 0.7 : 0.08);
-      return digit;
-    }),
-  );
-  const score = (r: Rollout) => meanOf(r.tokens.map((d, t) => Number(d === right[r.prompt][t])));
-  const success = (from: number, to: number) =>
-    meanOf(right.slice(from, to).map((tokens, k) => policy.probability(from + k, tokens)));
-  return { policy, right, score, success, reward: (r: Rollout) => Number(score(r) === 1) };
+/** Sums written with three digits; the judge's score is the share of right places, the end among them. */
+const want = (row: Record<string, unknown>) => String(Number(row.a) + Number(row.b)).padStart(3, "0");
+const answers = {
+  rewards: [
+    { name: "correct", weight: 1, fn: ({ completion, row }: Sample) => Number(completion === want(row)) },
+    { name: "judge", weight: 0, fn: (s: Sample) => placesRight(`${s.completion}\n`, `${want(s.row)}\n`) },
+  ],
+  supervised: want,
+};
+
+/** |cos| of the gradients of a group's right and wrong rollouts, of every group that has both. */
+async function conflicts({ texts, dlogp, lengths, gradient }: Derivatives): Promise<number[]> {
+  const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0));
+  const found: number[] = [];
+  for (let g = 0; g < lengths.length / G; g++) {
+    const side = (sign: number) =>
+      texts.flatMap((_, i) => (Math.floor(i / G) === g && sign * dlogp[starts[i]] < 0 ? [i] : []));
+    const [right, wrong] = [side(1), side(-1)];
+    if (right.length > 0 && wrong.length > 0)
+      found.push(Math.abs(cosine(await gradient(right), await gradient(wrong))));
+  }
+  return found;
+}
+
+/** Log-probability of each row's right answer, nats a token, the end among them. */
+async function rightLogp({ session }: Trainer, rows: readonly Row[]): Promise<number[]> {
+  const { tokenizer, stopIds } = session.loaded;
+  const sequences = rows.map((row) => {
+    const prompt = promptIds(tokenizer, row);
+    return { ids: [...prompt, ...tokenizer.encode(want(row), { addSpecial: false }), stopIds[0]], from: prompt.length };
+  });
+  const { logp, offsets } = await session.score(sequences);
+  return rows.map((_, k) => meanOf([...logp.subarray(offsets[k], offsets[k + 1])]));
 }
 
 export default defineDemo({
   id: "dagrpo",
   claim:
     "Leaving out pairs of right and wrong rollouts that are nearly alike reduces gradient conflict; one expert answer moves groups that failed.",
-  task: "Tabular policy, 32 sums of 4 digits with the share of right digits as score, half of them first solved with 0.7⁴, half with 0.08⁴; 80 steps of 16 prompts × 8 rollouts. tau 0.3.",
+  task: "Transformer of one layer on a list of 48 sums of two digits, half with a carry, with the share of right places as score; supervised steps on those without; 80 steps of 16 sums × 8 rollouts. Conflict, at every fourth step, and norms: masking alone against GRPO. Out of reach: never right in 16 samples before. tau 0.3.",
   baseline: "grpo",
   system: "dagrpo",
-  others: ["dagrpo without anchor"],
-  seeds: 6,
+  others: [WITHOUT],
+  seeds: 5,
   measures: [
-    { name: "|cos| of right and wrong gradients in a group", claim: lower() },
-    { name: "variation of the gradient norm (std/mean)", claim: lower() },
-    { name: "success after, prompts in reach" },
-    { name: "success after, prompts out of reach", claim: [higher(), baselineBetween(Number.NEGATIVE_INFINITY, 0.05)] },
-    { name: "success after, prompts out of reach", against: "dagrpo without anchor", claim: higher() },
+    { name: "|cos| of right and wrong gradients in a group", of: WITHOUT, claim: lower() },
+    { name: "variation of the gradient norm (std/mean)", of: WITHOUT, claim: lower() },
+    { name: "success after, sums in reach" },
+    { name: "success after, sums out of reach", claim: [higher(), baselineBetween(Number.NEGATIVE_INFINITY, 0.05)] },
+    { name: "success after, sums out of reach", against: WITHOUT, claim: higher() },
+    { name: "rise of right answers out of reach, nats a token", claim: higher() },
+    { name: "rise of right answers out of reach, nats a token", against: WITHOUT, claim: higher() },
+    { name: "sums out of reach" },
   ],
-  async measure(arm, seed) {
-    const { policy, right, score, success, reward } = task(seed);
-    const recipe = await loadRecipe(arm === "grpo" ? "grpo" : "dagrpo");
-    const learner = new Learner({ policy, reward, recipe, learningRate: 2.4, seed });
-    const conflict: number[] = [];
-    const norms: number[] = [];
-    for (let step = 0; step < 80; step++) {
-      const frozen = policy.copy();
-      const { rollouts, group } = learner.draw(uniformly(draws(seed, step, 2), PROMPTS, 16, 8));
-      const anchor = rollouts.map(() => 0);
-      for (let g = 0; arm === "dagrpo" && g < 16; g++) {
-        const rows = group.flatMap((h, i) => (h === g ? [i] : []));
-        if (rows.some((i) => reward(rollouts[i]) === 1)) continue;
-        rollouts[rows[0]] = policy.score(rollouts[rows[0]].prompt, right[rollouts[rows[0]].prompt]);
-        anchor[rows[0]] = 1;
-      }
-      const more: Record<string, number[]> = arm === "grpo" ? {} : { score: rollouts.map(score), anchor };
-      const { steps } = learner.learn(rollouts, group, more);
-      norms.push(steps[0].gradNorm);
-      for (let g = 0; g < 16; g++) {
-        if (group.some((h, i) => h === g && anchor[i] === 1)) continue;
-        const side = (r: number) =>
-          gradientOf(
-            frozen,
-            rollouts,
-            rollouts.flatMap((x, i) =>
-              x.tokens.map((_, t) => (group[i] === g && reward(x) === r ? steps[0].dlogp[i * DIGITS + t] : 0)),
-            ),
-          );
-        const angle = cosine(side(1), side(0));
-        if (Number.isFinite(angle)) conflict.push(Math.abs(angle));
-      }
-    }
+  async measure(arm, seed, lab) {
+    const easy = sums(24, seed, false);
+    const probe = [...easy, ...sums(24, seed, true)];
+    // Where every rollout counts as right no group has failed, and none gets an anchor.
+    const task = listTask(probe, arm === WITHOUT ? { ...answers, isRight: () => true } : answers);
+    const recipe = arm === "grpo" ? "grpo" : "dagrpo";
+    const angles: number[] = [];
+    const logp: number[][] = [];
+    const { metrics, chances } = await trainTiny(
+      lab,
+      { ...summing, recipe, seed, steps: STEPS },
+      {
+        task,
+        lessons: [{ task: listTask(easy, answers), ...lesson, steps: lesson.steps / 2 }],
+        probe,
+        async onDerivative(given) {
+          if (arm !== "dagrpo" && given.step % 4 === 0) angles.push(...(await conflicts(given)));
+        },
+        onStart: async (trainer) => void logp.push(await rightLogp(trainer, probe)),
+        async onStep(trainer) {
+          if (trainer.step === STEPS) logp.push(await rightLogp(trainer, probe));
+        },
+      },
+    );
+    const rise = logp[0].flatMap((start, k) => (chances.before[k] === 0 ? [logp[1][k] - start] : []));
+    const success = (reach: boolean) => meanOf(chances.after.filter((_, k) => chances.before[k] > 0 === reach));
     return {
-      "|cos| of right and wrong gradients in a group": meanOf(conflict),
-      "variation of the gradient norm (std/mean)": variation(norms),
-      "success after, prompts in reach": success(0, PROMPTS / 2),
-      "success after, prompts out of reach": success(PROMPTS / 2, PROMPTS),
+      "|cos| of right and wrong gradients in a group": meanOf(angles),
+      "variation of the gradient norm (std/mean)": variation(metrics.map((m) => m.grad_norm ?? Number.NaN)),
+      "success after, sums in reach": success(true),
+      "success after, sums out of reach": success(false),
+      "rise of right answers out of reach, nats a token": meanOf(rise),
+      "sums out of reach": chances.before.filter((p) => p === 0).length,
     };
   },
 });
