@@ -1,67 +1,77 @@
-import { loadRecipe } from "../recipe.ts";
-import { meanOf, uniformly } from "./lib/bandit.ts";
+import type { Sample } from "../rewards/index.ts";
+import { meanOf } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { Learner } from "./lib/learner.ts";
-import { draws, normal, type Rollout, Tabular } from "./lib/tabular.ts";
+import { lesson, listTask, summing, sums } from "./lib/sums.ts";
+import { average, type Derivatives, trainTiny } from "./lib/transformer.ts";
 import { higher, noWorse } from "./lib/verdict.ts";
 
-const [PROMPTS, V] = [32, 32];
+const [G, LENGTH, DOTS] = [16, 4, 4];
 
-/** 8 answers of 32 are well formed, 3 are right, 1 is both. */
+/** Sums whose answers may come after dots. Both rewards are 0 or 1: the right sum, and a text of at most 4 characters. */
 function task(seed: number) {
-  const policy = new Tabular({ prompts: PROMPTS, vocabulary: V });
-  const random = draws(seed, 0, 1);
-  for (let k = 0; k < policy.logits.length; k++) policy.logits[k] = 0.5 * normal(random);
-  const order = Array.from({ length: PROMPTS }, () => random.shuffle(Array.from({ length: V }, (_, v) => v)));
-  const format = order.map((list) => new Set(list.slice(0, 8)));
-  const correct = order.map((list) => new Set([...list.slice(0, 1), ...list.slice(8, 10)]));
-  const share = (sets: readonly Set<number>[]) =>
-    meanOf(sets.map((set, q) => policy.answers(q).reduce((sum, p, v) => sum + (set.has(v) ? p : 0), 0)));
-  return {
-    policy,
-    format: () => share(format),
-    correct: () => share(correct),
-    reward: ({ prompt, tokens }: Rollout) => ({
-      correct: Number(correct[prompt].has(tokens[0])),
-      format: Number(format[prompt].has(tokens[0])),
-    }),
+  const rows = sums(48, seed);
+  const correct = ({ completion, row }: Sample) =>
+    Number(completion.replace(/^\.*/, "") === String(Number(row.a) + Number(row.b)));
+  const over = {
+    alphabet: "0123456789+=.\n",
+    rewards: [
+      { name: "correct", weight: 1, fn: correct },
+      { name: "short", weight: 1, fn: ({ completion }: Sample) => Number(completion.length <= LENGTH) },
+    ],
+    supervised: (row: Record<string, unknown>) => ".".repeat(Number(row.dots)) + (Number(row.a) + Number(row.b)),
   };
+  const shown = rows.flatMap((row) => Array.from({ length: DOTS }, (_, dots) => ({ ...row, dots })));
+  return { learned: listTask(rows, over), shown: listTask(shown, over) };
+}
+
+/** Different advantages in each group, on policy: the derivative is −A, over the tokens and as the losses are averaged. */
+function distinct({ dlogp, lengths }: Derivatives, tokenMean: boolean): number[] {
+  let at = 0;
+  const advantage = lengths.map((n) => {
+    at += n;
+    return (dlogp[at - 1] * (tokenMean ? 1 : n)).toPrecision(9);
+  });
+  return Array.from({ length: lengths.length / G }, (_, g) => new Set(advantage.slice(g * G, (g + 1) * G)).size);
 }
 
 export default defineDemo({
   id: "gdpo-reward",
   claim:
     "Normalising each reward by itself tells combinations of one sum apart, and both rewards converge where GRPO trades one off.",
-  task: "Tabular policy, 32 prompts of 32 answers, 8 well formed, 3 right (rare), 1 both; 200 steps of 16 prompts × 16 rollouts.",
+  task: "Transformer of one layer on a list of 48 sums of two digits, after supervised steps with 0 to 3 dots before each answer; rewards: the right sum (rare at first), a text of at most 4 characters; 120 steps of 16 sums × 16 rollouts.",
   baseline: "grpo",
   system: "gdpo-reward",
-  seeds: 6,
+  seeds: 5,
   measures: [
-    { name: "distinct advantages in a group", claim: higher() },
-    { name: "correct after", claim: higher() },
-    { name: "format after", claim: noWorse(0.02) },
+    { name: "distinct advantages in a group, same rollouts", claim: higher() },
+    { name: "distinct advantages in a group, whole run" },
+    { name: "correct, last tenth", claim: higher() },
+    { name: "short, last tenth", claim: noWorse(0.02) },
     { name: "correct, mean over the run", claim: higher() },
-    { name: "format, mean over the run" },
+    { name: "short, mean over the run" },
+    { name: "correct, first step" },
+    { name: "short, first step" },
   ],
-  async measure(arm, seed) {
-    const { policy, reward, correct, format } = task(seed);
-    const learner = new Learner({ policy, reward, recipe: await loadRecipe(arm), learningRate: 1.2, seed });
-    const distinct: number[] = [];
-    const curve: { correct: number; format: number }[] = [];
-    for (let step = 0; step < 200; step++) {
-      const { group, prepared } = learner.step(uniformly(draws(seed, step, 2), PROMPTS, 16, 16));
-      for (let g = 0; g < 16; g++) {
-        const values = group.flatMap((h, i) => (h === g ? [prepared.advantage![i].toFixed(9)] : []));
-        distinct.push(new Set(values).size);
-      }
-      curve.push({ correct: correct(), format: format() });
-    }
+  async measure(arm, seed, lab) {
+    const { learned, shown } = task(seed);
+    const counts: number[] = [];
+    const keys = { ...summing, recipe: arm, seed, rolloutsPerPrompt: G, maxTokens: 8, steps: 120 };
+    const { metrics } = await trainTiny(lab, keys, {
+      task: learned,
+      lessons: [{ task: shown, ...lesson }],
+      onDerivative: (given) => void counts.push(...distinct(given, arm === "gdpo-reward")),
+    });
+    const first = metrics.slice(0, 1);
     return {
-      "distinct advantages in a group": meanOf(distinct),
-      "correct after": curve[199].correct,
-      "format after": curve[199].format,
-      "correct, mean over the run": meanOf(curve.map((c) => c.correct)),
-      "format, mean over the run": meanOf(curve.map((c) => c.format)),
+      // The policy of the first step is the same in both arms, and so are its rollouts.
+      "distinct advantages in a group, same rollouts": meanOf(counts.slice(0, summing.promptsPerStep)),
+      "distinct advantages in a group, whole run": meanOf(counts),
+      "correct, last tenth": average(metrics, "rewards/correct/mean", 12),
+      "short, last tenth": average(metrics, "rewards/short/mean", 12),
+      "correct, mean over the run": average(metrics, "rewards/correct/mean"),
+      "short, mean over the run": average(metrics, "rewards/short/mean"),
+      "correct, first step": average(first, "rewards/correct/mean"),
+      "short, first step": average(first, "rewards/short/mean"),
     };
   },
 });
