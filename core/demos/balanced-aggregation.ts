@@ -1,100 +1,115 @@
-import { compose, loadRecipe } from "../recipe.ts";
-import { meanOf, uniformly } from "./lib/bandit.ts";
+import type { RewardSpec, Row } from "../rewards/index.ts";
+import type { Stream } from "../rng.ts";
+import type { TaskSource } from "../tasks/index.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { Learner } from "./lib/learner.ts";
-import { draws, normal, type Rollout, Tabular } from "./lib/tabular.ts";
+import { draws } from "./lib/tabular.ts";
+import { average, type Derivatives, sorting, trainTiny } from "./lib/transformer.ts";
 import { baselineBetween, between, lower, noWorse } from "./lib/verdict.ts";
 
-const [PROMPTS, LONGEST, FILLER, RIGHT] = [24, 12, 0, 1];
+const [LONGEST, GROUP] = [8, 8];
+
+const ARMS: Record<string, Record<string, unknown>> = {
+  "token mean": { recipe: "grpo", aggregate: "token-mean" },
+  "balanced-aggregation": { recipe: "balanced-aggregation" },
+  "sequence mean": { recipe: "grpo" },
+};
 
 /**
- * Some filler tokens, then an answer that ends the text: right or wrong. `tilt` > 0 makes late answers right more often,
- * < 0 early ones.
+ * Up to 8 points, then a verdict, of which "+" is right: "3>....+". The supervised examples are right from 10 to 90 % of the
+ * time, by how many points they have: the more the better, or the fewer. Right answers can be had at any length.
  */
-function task(seed: number, tilt: number) {
-  const policy = new Tabular({ prompts: PROMPTS, vocabulary: 3, positions: LONGEST, stop: [1, 2] });
-  const random = draws(seed, 0, 1);
-  for (let q = 0; q < PROMPTS; q++) {
-    for (let t = 0; t < LONGEST; t++) {
-      const row = (q * LONGEST + t) * 3;
-      policy.logits[row + FILLER] = t === LONGEST - 1 ? -30 : 2;
-      policy.logits[row + RIGHT] = tilt * (t / (LONGEST - 1) - 0.5) + 0.3 * normal(random);
-    }
-  }
-  const fillers = (t: number) => new Array<number>(t).fill(FILLER);
-  const over = (of: (t: number, right: number, wrong: number) => number) =>
-    meanOf(
-      Array.from({ length: PROMPTS }, (_, q) =>
-        Array.from({ length: LONGEST }, (_, t) =>
-          of(t, policy.probability(q, [...fillers(t), 1]), policy.probability(q, [...fillers(t), 2])),
-        ).reduce((a, b) => a + b, 0),
-      ),
-    );
+function task(better: "long" | "short"): TaskSource & { alphabet: string } {
+  const right = (completion: string) => /^\.*\+$/.test(completion);
+  const problem = (random: Stream): Row => {
+    const points = random.below(LONGEST + 1);
+    const share = (better === "long" ? points : LONGEST - points) / LONGEST;
+    const answer = random.uniform() < 0.1 + 0.8 * share ? "+" : "-";
+    return { prompt: `${random.pick("0123456789")}>`, shown: `${".".repeat(points)}${answer}` };
+  };
+  const lengthWhere = (name: string, wanted: boolean): RewardSpec => ({
+    name,
+    weight: 0,
+    fn: (s) => (right(s.completion) === wanted ? s.completionIds.length : null),
+  });
   return {
-    policy,
-    reward: (r: Rollout) => Number(r.tokens.at(-1) === RIGHT),
-    success: () => over((_, right) => right),
-    length: () => over((t, right, wrong) => (t + 1) * (right + wrong)),
+    name: "verdict",
+    alphabet: "0123456789.>+-\n",
+    stopCharacter: "\n",
+    rewards: [
+      { name: "correct", weight: 1, fn: (s) => Number(right(s.completion)) },
+      lengthWhere("right", true),
+      lengthWhere("wrong", false),
+    ],
+    isRight: (scores) => scores.correct === 1,
+    prompts: (split, n, seed, start = 0) =>
+      Array.from({ length: n }, (_, k) => problem(draws(seed, start + k, split === "train" ? 0 : 1))),
+    supervised: (row) => String(row.shown),
   };
 }
 
-async function recipeOf(arm: string) {
-  const grpo = await loadRecipe("grpo");
-  if (arm === "token mean") return compose(grpo, { aggregate: await loadRecipe("agg-token-mean") });
-  return arm === "sequence mean" ? grpo : loadRecipe("balanced-aggregation");
-}
-
-async function train(arm: string, seed: number, tilt: number) {
-  const { policy, reward, success, length } = task(seed, tilt);
-  const learner = new Learner({ policy, reward, recipe: await recipeOf(arm), learningRate: 0.5, seed });
-  const start = length();
-  const drift: number[] = [];
-  let imbalance = 0;
-  for (let step = 0; step < 60; step++) {
-    const { rollouts, group, steps } = learner.step(uniformly(draws(seed, step, 2), PROMPTS, 12, 8));
-    // At ratio 1 the two sides of a group weigh the same: Σ dlogp over its tokens is 0.
-    const sums = new Map<number, number>();
-    let at = 0;
-    rollouts.forEach((r, i) => {
-      for (let t = 0; t < r.tokens.length; t++) sums.set(group[i], (sums.get(group[i]) ?? 0) + steps[0].dlogp[at++]);
-    });
-    imbalance = Math.max(imbalance, ...[...sums.values()].map(Math.abs));
-    drift.push(length() - start);
+/** How far the two sides' weights in any group are from cancelling, at ratio 1: |Σ dlogp| over its tokens. */
+function imbalance({ dlogp, lengths }: Derivatives): number {
+  let [at, most] = [0, 0];
+  for (let g = 0; g < lengths.length; g += GROUP) {
+    const tokens = lengths.slice(g, g + GROUP).reduce((a, b) => a + b, 0);
+    most = Math.max(most, Math.abs(dlogp.subarray(at, at + tokens).reduce((a, b) => a + b, 0)));
+    at += tokens;
   }
-  return { drift: drift[drift.length - 1], success: success(), imbalance };
+  return most;
 }
 
 export default defineDemo({
   id: "balanced-aggregation",
   claim:
     "Averaging tokens inside the right and the wrong side apart removes the length bias of the token mean and of the sequence mean, at no loss of accuracy.",
-  task: "Tabular policy, 24 prompts, up to 11 filler tokens before a right or wrong answer; in one variant late answers are right more often, in the other early ones. 60 steps of 12 prompts × 8 rollouts each.",
+  task: "Transformer of one layer that gives a right or wrong verdict after up to 8 points; supervised first on examples of which in one variant the long ones are right more often, in the other the short ones. 50 steps of 12 prompts × 8 rollouts each.",
   baseline: "token mean",
   system: "balanced-aggregation",
   others: ["sequence mean"],
-  seeds: 6,
+  seeds: 5,
   measures: [
     { name: "|length drift|, mean of both variants", claim: lower() },
     { name: "|length drift|, mean of both variants", against: "sequence mean", claim: lower() },
     { name: "length drift, right ones long", claim: baselineBetween(0, Number.POSITIVE_INFINITY) },
-    {
-      name: "length drift, right ones short",
-      of: "sequence mean",
-      claim: between(Number.NEGATIVE_INFINITY, 0),
-    },
-    { name: "success after", claim: noWorse(0.01) },
-    { name: "success after", against: "sequence mean", claim: noWorse(0.01) },
+    { name: "length drift, right ones short", claim: baselineBetween(Number.NEGATIVE_INFINITY, 0) },
+    { name: "length drift, right ones short", of: "sequence mean", claim: between(Number.NEGATIVE_INFINITY, 0) },
+    { name: "pass@1 after, mean of both variants", claim: noWorse(0.01) },
+    { name: "pass@1 after, mean of both variants", against: "sequence mean", claim: noWorse(0.01) },
     { name: "imbalance of the sides, most", claim: between(0, 1e-12) },
+    { name: "right over wrong length at first, right ones long" },
+    { name: "right over wrong length at first, right ones short" },
   ],
-  async measure(arm, seed) {
-    const long = await train(arm, seed, 3);
-    const short = await train(arm, seed, -3);
+  async measure(arm, seed, lab) {
+    let worst = 0;
+    const variant = async (better: "long" | "short") => {
+      const size = { promptsPerStep: 12, rolloutsPerPrompt: GROUP, steps: 50, maxTokens: LONGEST + 2 };
+      const { metrics, before, after } = await trainTiny(
+        lab,
+        { ...sorting, ...size, ...ARMS[arm], seed },
+        {
+          task: task(better),
+          onDerivative(given) {
+            worst = Math.max(worst, imbalance(given));
+          },
+        },
+      );
+      const length = "completions/mean_length";
+      const first = metrics.slice(0, 5);
+      return {
+        drift: (after?.[length] ?? Number.NaN) - (before?.[length] ?? Number.NaN),
+        pass: after?.["pass@1"] ?? Number.NaN,
+        gap: average(first, "rewards/right/mean") - average(first, "rewards/wrong/mean"),
+      };
+    };
+    const [long, short] = [await variant("long"), await variant("short")];
     return {
       "|length drift|, mean of both variants": (Math.abs(long.drift) + Math.abs(short.drift)) / 2,
       "length drift, right ones long": long.drift,
       "length drift, right ones short": short.drift,
-      "success after": (long.success + short.success) / 2,
-      "imbalance of the sides, most": Math.max(long.imbalance, short.imbalance),
+      "pass@1 after, mean of both variants": (long.pass + short.pass) / 2,
+      "imbalance of the sides, most": worst,
+      "right over wrong length at first, right ones long": long.gap,
+      "right over wrong length at first, right ones short": short.gap,
     };
   },
 });
