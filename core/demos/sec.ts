@@ -1,85 +1,101 @@
-import { loadRecipe } from "../recipe.ts";
-import { log } from "../rl/scalar.ts";
+import type { Row } from "../rewards/index.ts";
+import type { Stream } from "../rng.ts";
+import type { TaskSource } from "../tasks/index.ts";
+import { evaluate, type Trainer } from "../train.ts";
 import { meanOf } from "./lib/bandit.ts";
 import { defineDemo } from "./lib/demo.ts";
-import { Learner } from "./lib/learner.ts";
-import { draws, normal, type Rollout, Tabular } from "./lib/tabular.ts";
+import { draws } from "./lib/tabular.ts";
+import { average, sorting, trainTiny } from "./lib/transformer.ts";
 import { between, higher, lower } from "./lib/verdict.ts";
 
-const [LEVELS, V, STEPS, GROUPS, RIGHT] = [4, 16, 60, 16, 0];
-const FIRST = [0.5, 0.1, 0.01, 0.001, 1e-4];
+const [LEVELS, STEPS, PROMPTS] = [4, 60, 16];
 
 /**
- * Levels build on each other: the logits of level c are the sum of the rows of levels 0 … c, so what an easy level teaches
- * helps all harder ones. The last level is never trained on.
+ * Sorting digits: "352>" wants "235". Level c has c + 2 digits, all of which have to be right: what an easy level teaches
+ * serves the harder ones. Level 4 is never trained on.
+ *
+ * @param level of the k-th training prompt; examples, drawn under another seed, are of all levels in turn
  */
-function task(seed: number): Tabular {
-  const policy = new Tabular({
-    prompts: LEVELS + 1,
-    vocabulary: V,
-    rows: LEVELS + 1,
-    features: (level) => Array.from({ length: level + 1 }, (_, c) => c),
-  });
-  const random = draws(seed, 0, 1);
-  for (let k = 0; k < policy.logits.length; k++) policy.logits[k] = k % V === RIGHT ? 0 : 0.3 * normal(random);
-  FIRST.forEach((chance, level) => {
-    const p = policy.answers(level)[RIGHT];
-    policy.logits[level * V + RIGHT] += log(chance / (1 - chance)) - log(p / (1 - p));
-  });
-  return policy;
+function task(own: number, level: (k: number) => number, tested = LEVELS): TaskSource & { alphabet: string } {
+  const problem = (random: Stream, category: number): Row => {
+    const digits = Array.from({ length: category + 2 }, () => random.pick("0123456789"));
+    return { prompt: `${digits.join("")}>`, want: [...digits].sort().join(""), category };
+  };
+  return {
+    name: "levels",
+    alphabet: "0123456789>\n",
+    stopCharacter: "\n",
+    rewards: [
+      { name: "correct", weight: 1, fn: (s) => Number(s.completion === s.row.want) },
+      { name: "level", weight: 0, fn: (s) => Number(s.row.category) },
+    ],
+    isRight: (scores) => scores.correct === 1,
+    prompts: (split, n, seed, start = 0) =>
+      Array.from({ length: n }, (_, k) =>
+        split === "train"
+          ? problem(draws(seed, start + k, 3), seed === own ? level(start + k) : (start + k) % (LEVELS + 1))
+          : problem(draws(seed, start + k, 4), tested),
+      ),
+    supervised: (row) => String(row.want),
+  };
 }
+
+/** Each phase of a schedule has a quarter of the steps. */
+const phase = (k: number) => Math.min(LEVELS - 1, Math.floor((LEVELS * k) / (STEPS * PROMPTS)));
+const mixed = (k: number) => k % LEVELS;
+const ARMS: Record<string, { level(k: number): number; keys: Record<string, unknown> }> = {
+  // The same objective throughout: without a pool of categories sec is GRPO, at a high temperature it draws uniformly.
+  uniform: { level: mixed, keys: { recipe: "sec", params: { tau: 1e9 } } },
+  sec: { level: mixed, keys: { recipe: "sec" } },
+  "easy to hard": { level: phase, keys: { recipe: "grpo" } },
+  "hard to easy": { level: (k) => LEVELS - 1 - phase(k), keys: { recipe: "grpo" } },
+};
 
 export default defineDemo({
   id: "sec",
   claim:
     "A bandit over difficulty levels moves from easy to hard by itself and beats uniform draws on a harder held-out level; hard-to-easy stalls.",
-  task: "Tabular policy, 4 levels that share what they learn (first success 50, 10, 1, 0.1 %) and a harder one held out; 60 steps of 16 prompts × 8 rollouts, tau 1, the same objective in all arms.",
+  task: "Transformer of one layer sorting 2 to 5 digits, four levels, after 200 supervised steps on all of them and on the held-out one, 6 digits. 60 steps of 16 prompts × 8 rollouts, tau 1, the same objective in all arms.",
   baseline: "uniform",
   system: "sec",
   others: ["easy to hard", "hard to easy"],
-  seeds: 8,
+  seeds: 5,
   measures: [
     { name: "rise of the mean level drawn, first to last sixth", claim: between(0.1, Number.POSITIVE_INFINITY) },
     { name: "held-out success after", claim: higher() },
     { name: "held-out success, mean over the run", claim: higher() },
     { name: "held-out success after", against: "easy to hard" },
     { name: "held-out success, mean over the run", of: "hard to easy", claim: lower() },
+    { name: "rise of held-out success" },
+    { name: "success on the hardest trained level after" },
   ],
-  async measure(arm, seed) {
-    const policy = task(seed);
-    const reward = ({ tokens }: Rollout) => Number(tokens[0] === RIGHT);
-    const learner = new Learner({ policy, reward, recipe: await loadRecipe("sec"), learningRate: 0.25, seed });
-    let weights = new Array<number>(LEVELS).fill(1 / LEVELS);
-    const drawn: number[] = [];
+  async measure(arm, seed, lab) {
+    const { level, keys } = ARMS[arm];
+    // Schedules draw ever new prompts; so many prompts come back once or twice.
+    const pool = keys.recipe === "sec" ? { promptPool: 640 } : {};
+    const size = { promptsPerStep: PROMPTS, steps: STEPS, maxTokens: LEVELS + 3, evalPrompts: 0 };
     const curve: number[] = [];
-    for (let step = 0; step < STEPS; step++) {
-      const random = draws(seed, step, 2);
-      const phase = Math.floor((LEVELS * step) / STEPS);
-      const pick = () => {
-        if (arm === "easy to hard") return phase;
-        if (arm === "hard to easy") return LEVELS - 1 - phase;
-        if (arm === "uniform") return random.below(LEVELS);
-        let left = random.uniform();
-        const level = weights.findIndex((w) => {
-          left -= w;
-          return left < 0;
-        });
-        return level < 0 ? LEVELS - 1 : level;
-      };
-      const levels = Array.from({ length: GROUPS }, pick);
-      // A category is a level: the recipe's values follow |A|, the draw is softmax of them.
-      const { rollouts, group } = learner.draw(levels.map((prompt) => ({ prompt, rollouts: 8 })));
-      const { prepared } = learner.learn(rollouts, group, { category_of_group: levels });
-      const after = prepared.outputs.sampling_weight_after as number[];
-      // Levels that no batch has shown yet have the value 0.
-      if (after.length === LEVELS) weights = after;
-      drawn.push(meanOf(levels));
-      curve.push(policy.answers(LEVELS)[RIGHT]);
-    }
+    let hardest = Number.NaN;
+    const own = task(seed, level);
+    const look = async ({ session, config, step }: Trainer) => {
+      if (step % 15 !== 0) return;
+      curve.push((await evaluate(session, own, { ...config, evalPrompts: 128 }))["pass@1"]);
+      if (step === 0) return;
+      hardest = (await evaluate(session, task(seed, level, LEVELS - 1), { ...config, evalPrompts: 128 }))["pass@1"];
+    };
+    const { metrics } = await trainTiny(
+      lab,
+      { ...sorting, ...size, ...keys, ...pool, seed },
+      { task: own, onStart: look, onStep: look },
+    );
+    const last = curve[curve.length - 1];
     return {
-      "rise of the mean level drawn, first to last sixth": meanOf(drawn.slice(-10)) - meanOf(drawn.slice(0, 10)),
-      "held-out success after": curve[STEPS - 1],
+      "rise of the mean level drawn, first to last sixth":
+        average(metrics, "rewards/level/mean", 10) - average(metrics.slice(0, 10), "rewards/level/mean"),
+      "held-out success after": last,
       "held-out success, mean over the run": meanOf(curve),
+      "rise of held-out success": last - curve[0],
+      "success on the hardest trained level after": hardest,
     };
   },
 });
