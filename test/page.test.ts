@@ -70,7 +70,7 @@ const phone = {
 async function opened(url: string, options: Parameters<Browser["newContext"]>[0] = desk) {
   const context = await browser!.newContext(options);
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   // Leaving while a run goes on, and removing: the person means it.
   page.on("dialog", (dialog) => void dialog.accept().catch(() => undefined));
   const complaints = listen(page);
@@ -199,8 +199,8 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     await untilSaid(page, "#settings", "training it needs about");
     expect(await page.textContent("#settings")).toMatch(/WASM reaches 4\.29 GB — take fewer rollouts, shorter/);
     expect(await page.isDisabled("#train")).toBe(true);
-    await settings(page, { ...small, steps: 18, evalEvery: 6 });
-    expect(await page.textContent("#derived")).toContain("2 prompts × 4 rollouts = 8 completions; 18 optimiser steps");
+    await settings(page, { ...small, steps: 24, evalEvery: 8 });
+    expect(await page.textContent("#derived")).toContain("2 prompts × 4 rollouts = 8 completions; 24 optimiser steps");
     expect(await page.textContent("#device")).not.toBe(null);
     expect(await barriers(page)).toEqual([]);
     await page.click("#train");
@@ -212,7 +212,7 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     await page.click("#pause");
     await untilSaid(page, "#run-message", "Paused after step");
     const paused = await stepOf(page);
-    expect(paused).toBeLessThan(18);
+    expect(paused).toBeLessThan(24);
 
     // Continued, and the tab closed while a step is under way: the last checkpoint is where it goes on from.
     await page.click("#continue");
@@ -223,7 +223,7 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     expect(kept).toBeGreaterThanOrEqual(paused);
     await page.waitForSelector("#plots path.line");
     await page.click("#continue");
-    await untilSaid(page, "#run-message", "Finished: 18 steps.");
+    await untilSaid(page, "#run-message", "Finished: 24 steps.");
     expect(await page.textContent("#run")).toContain("Held-out prompts, before and now");
     await page.fill("#evaluation", "0");
     await untilSaid(page, ".slider label", "Before training");
@@ -312,7 +312,7 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     expect(await page.locator("#preview tbody tr").count()).toBe(6);
     expect(complaints).toEqual([]);
     await context.close();
-  }, 120_000);
+  }, 240_000);
 });
 
 test("on a phone: a new model learns a built-in task; paused, reloaded, continued", async ({ skip }) => {
@@ -336,7 +336,7 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   await page.selectOption("#model-choice", "new:tiny");
   expect(await page.textContent("#task")).toContain("Sort 4 digits");
   await page.waitForFunction(() => document.querySelectorAll("#preview tbody tr").length === 6);
-  await settings(page, { steps: 16, promptsPerStep: 4, rolloutsPerPrompt: 4, evalEvery: 8, checkpointEvery: 8 });
+  await settings(page, { steps: 60, promptsPerStep: 4, rolloutsPerPrompt: 4, evalEvery: 30, checkpointEvery: 10 });
   await page.tap("#settings summary");
   await page.fill("#more", '{"evalPrompts": 8, "warmStart": {"steps": 4, "batch": 8, "learningRate": 0.003}}');
   await page.tap("#train");
@@ -348,7 +348,7 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   await shot(page, "phone-paused");
   await page.reload();
   await page.tap("#continue");
-  await untilSaid(page, "#run-message", "Finished: 16 steps.");
+  await untilSaid(page, "#run-message", "Finished: 60 steps.");
   expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
   expect(await barriers(page)).toEqual([]);
   await page.tap('nav a[href="#runs"]');
@@ -376,7 +376,7 @@ test("on a phone: a new model learns a built-in task; paused, reloaded, continue
   expect(await barriers(page)).toEqual([]);
   expect(complaints).toEqual([]);
   await context.close();
-}, 120_000);
+}, 240_000);
 
 test("a data set: dropped, learned from, its tab closed in mid-step, its disk full, continued, taken to Node; compared, distilled", async ({
   skip,
@@ -409,9 +409,9 @@ test("a data set: dropped, learned from, its tab closed in mid-step, its disk fu
   await untilSaid(page, "#task", "Preferences:");
   expect(await page.textContent("#data-rows")).toContain("promptchosenrejected");
   await untilSaid(page, "#status", "Ready.");
-  await settings(page, { steps: 40, promptsPerStep: 8, checkpointEvery: 4, evalEvery: 20, learningRate: 0.004 });
+  await settings(page, { steps: 80, promptsPerStep: 8, checkpointEvery: 4, evalEvery: 40, learningRate: 0.004 });
   expect(await page.textContent("#derived")).toMatch(
-    /one optimiser step on 8 examples; 40 steps in all, .* passes over \d+/,
+    /one optimiser step on 8 examples; 80 steps in all, .* passes over \d+/,
   );
   expect(await page.isVisible("#key-rolloutsPerPrompt")).toBe(false);
   expect(await barriers(page)).toEqual([]);
@@ -437,7 +437,7 @@ test("a data set: dropped, learned from, its tab closed in mid-step, its disk fu
   expect(await page.textContent("#run-message")).toMatch(full);
   await cdp.send("Storage.overrideQuotaForOrigin", { origin });
   await page.click("#continue");
-  await untilSaid(page, "#run-message", "Finished: 40 steps.");
+  await untilSaid(page, "#run-message", "Finished: 80 steps.");
   expect(await page.textContent("#plots")).toMatch(/loss.*loss, held out.*rewards\/accuracies.*rewards\/margins/);
   expect(await page.inputValue("#try-prompt")).toBe(JSON.parse(pairs[0]).prompt);
   expect(await barriers(page)).toEqual([]);
@@ -482,13 +482,13 @@ test("a data set: dropped, learned from, its tab closed in mid-step, its disk fu
   await untilSaid(page, "#recipe", "gkd-jsd learns from a teacher — choose one");
   await page.selectOption("#data-choice", "pasted");
   await page.fill("#data-lines", answers.join("\n"));
-  await page.selectOption("#teacher", "my-pairs-dpo-0, step 40");
+  await page.selectOption("#teacher", "my-pairs-dpo-0, step 80");
   expect(await page.textContent("#teacher")).not.toContain("reward-model");
   await page.click("#train");
   await untilSaid(page, "#run-message", "Finished: 10 steps.");
   expect(complaints).toEqual([]);
   await context.close();
-}, 60_000);
+}, 180_000);
 
 test("by keyboard alone: model, prompts, reward, recipe and settings; trained, paused, continued, exported", async ({
   skip,
@@ -527,7 +527,7 @@ test("by keyboard alone: model, prompts, reward, recipe and settings; trained, p
   await reach("#recipe-choice");
   await page.keyboard.type("rloo");
   expect(await page.inputValue("#recipe-choice")).toBe("rloo");
-  for (const [key, value] of Object.entries({ ...small, steps: 20, evalEvery: 10 }))
+  for (const [key, value] of Object.entries({ ...small, steps: 40, evalEvery: 20 }))
     await write(`#key-${key}`, String(value));
   await reach("#train");
   await press("Enter");
@@ -537,13 +537,13 @@ test("by keyboard alone: model, prompts, reward, recipe and settings; trained, p
   await untilSaid(page, "#run-message", "Paused after step");
   expect(await page.evaluate(() => document.activeElement!.id)).toBe("continue");
   await press("Enter");
-  await untilSaid(page, "#run-message", "Finished: 20 steps.");
+  await untilSaid(page, "#run-message", "Finished: 40 steps.");
   await reach("#export-model");
   const exported = await unzipped(page, () => press("Enter"));
   expect(Object.keys(exported)).toContain("model.safetensors");
   expect(complaints).toEqual([]);
   await context.close();
-}, 60_000);
+}, 120_000);
 
 test("cohort ui: prints its address, serves the built page with the headers for threads and nothing else, ends at Ctrl-C", async () => {
   let stop = () => {};
