@@ -228,11 +228,11 @@ describe.skipIf(!hasModel)(`a model, a reward, a run${skipped}`, () => {
     await page.fill("#evaluation", "0");
     await untilSaid(page, ".slider label", "Before training");
     await page.fill("#evaluation", "2");
-    await untilSaid(page, ".slider label", "Before, and after step 12");
+    await untilSaid(page, ".slider label", "Before, and after step 16");
     await page.fill("#try-prompt", "Once upon a time");
     await page.click("#try");
     await page.waitForSelector("#try-result .pair > div:nth-child(2)");
-    expect(await page.textContent("#try-result")).toMatch(/before.*step 18/);
+    expect(await page.textContent("#try-result")).toMatch(/before.*step 24/);
     expect(await page.locator("#try-result .text").count()).toBe(4);
     await shot(page, "desk-finished");
     const digest = /[0-9a-f]{16}/.exec((await page.textContent("#digest"))!)![0];

@@ -5,6 +5,7 @@ import { lesson, listTask, summing, sums } from "./lib/sums.ts";
 import { average, type Derivatives, trainTiny } from "./lib/transformer.ts";
 import { higher, noWorse } from "./lib/verdict.ts";
 
+const SYSTEM = "gdpo-reward";
 const [G, LENGTH, DOTS] = [16, 4, 4];
 
 /** Sums whose answers may come after dots. Both rewards are 0 or 1: the right sum, and a text of at most 4 characters. */
@@ -35,12 +36,12 @@ function distinct({ dlogp, lengths }: Derivatives, tokenMean: boolean): number[]
 }
 
 export default defineDemo({
-  id: "gdpo-reward",
+  id: SYSTEM,
   claim:
     "Normalising each reward by itself tells combinations of one sum apart, and both rewards converge where GRPO trades one off.",
   task: "Transformer of one layer on a list of 48 sums of two digits, after supervised steps with 0 to 3 dots before each answer; rewards: the right sum (rare at first), a text of at most 4 characters; 120 steps of 16 sums × 16 rollouts.",
   baseline: "grpo",
-  system: "gdpo-reward",
+  system: SYSTEM,
   seeds: 5,
   measures: [
     { name: "distinct advantages in a group, same rollouts", claim: higher() },
@@ -59,7 +60,7 @@ export default defineDemo({
     const { metrics } = await trainTiny(lab, keys, {
       task: learned,
       lessons: [{ task: shown, ...lesson }],
-      onDerivative: (given) => void counts.push(...distinct(given, arm === "gdpo-reward")),
+      onDerivative: (given) => void counts.push(...distinct(given, arm === SYSTEM)),
     });
     const first = metrics.slice(0, 1);
     return {

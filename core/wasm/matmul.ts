@@ -44,6 +44,8 @@ export function matmul(
       if (packed) {
         panels = b + panelBytes(NR * columns, k0, split);
       } else {
+        // A thread's columns begin at the same place whatever kc is: others are not at the same block of k.
+        if (!byRow) panels += <usize>from * (panelBytes(NR, KC, split) - panelBytes(NR, kc, split));
         // Nobody packs where another still reads the block before.
         if (byRow ? j0 > 0 || k0 > 0 : j0 > 0 && k0 == 0) barrier();
         const packFrom = byRow ? shareStart(width, GROUP) : from;
