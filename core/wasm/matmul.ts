@@ -32,7 +32,7 @@ export function matmul(
   const packed = bK == 0;
   const shared = sharedScratch();
   // A packed operand is one block of columns.
-  const step = packed ? max(columns, 1) : PANELS;
+  const step = packed ? columns : PANELS;
   for (let j0 = 0; j0 < columns; j0 += step) {
     const width = min(step, columns - j0);
     const from = byRow ? 0 : shareStart(width, 1);
@@ -44,10 +44,8 @@ export function matmul(
       if (packed) {
         panels = b + panelBytes(NR * columns, k0, split);
       } else {
-        // A thread's columns begin at the same place whatever kc is: others are not at the same block of k.
-        if (!byRow) panels += <usize>from * (panelBytes(NR, KC, split) - panelBytes(NR, kc, split));
-        // Nobody packs where another still reads the block before.
-        if (byRow ? j0 > 0 || k0 > 0 : j0 > 0 && k0 == 0) barrier();
+        // Nobody packs where another still reads the block before: a panel's place depends on the block.
+        if (j0 > 0 || k0 > 0) barrier();
         const packFrom = byRow ? shareStart(width, GROUP) : from;
         const packTo = byRow ? shareEnd(width, GROUP) : to;
         packPanels(panels, b, j0, packFrom, packTo, n, k0, kc, bK, bCol, split);
@@ -56,7 +54,7 @@ export function matmul(
       const loadC = mode != 0 || k0 > 0;
       for (let m0 = rowStart; m0 < rowEnd; m0 += OWN_ROWS) {
         const rows = min(OWN_ROWS, rowEnd - m0);
-        packLeft(a, m0, rows, k0, kc, aRow, aK, split);
+        packBlock(threadScratch(), a, m0, rows, aRow, aK, k0, kc, mr, split);
         tiles(c, m0, rows, j0, from, to, n, panels, kc, ldc, loadC, split);
       }
     }
@@ -73,17 +71,22 @@ function fillRows(c: usize, bias: usize, rowStart: i32, rowEnd: i32, from: i32, 
   }
 }
 
-/** Rows m0 … of A for a block of k, into this thread's scratch. */
-function packLeft(a: usize, m0: i32, rows: i32, k0: i32, kc: i32, aRow: i32, aK: i32, split: bool): void {
-  const mr = tileRows(PANEL, split);
-  const own = threadScratch();
-  const panel = panelBytes(mr, kc, split);
-  if (aK == 1) {
-    for (let i = 0, dst = own; i < rows; i += mr, dst += panel) {
-      packRows(dst, a + (<usize>((m0 + i) * aRow + k0) << 2), <usize>aRow << 2, min(mr, rows - i), kc, mr, split);
+/**
+ * `count` rows of A or columns of B from `first` on, for a block of k: panels of `width`. One of them is `stride` elements
+ * from the next, one k `kStride`; one of the two is 1.
+ */
+function packBlock(
+  dst: usize, x: usize, first: i32, count: i32, stride: i32, kStride: i32, k0: i32, kc: i32, width: i32, split: bool,
+): void {
+  const panel = panelBytes(width, kc, split);
+  const src = x + (<usize>(first * stride + k0 * kStride) << 2);
+  const bytes = <usize>stride << 2;
+  if (kStride == 1) {
+    for (let i = 0; i < count; i += width, dst += panel) {
+      packRows(dst, src + <usize>i * bytes, bytes, min(width, count - i), kc, width, split);
     }
   } else {
-    packSideBySide(own, panel, a + (<usize>(k0 * aK + m0) << 2), <usize>aK << 2, rows, kc, mr, split);
+    packSideBySide(dst, panel, src, <usize>kStride << 2, count, kc, width, split);
   }
 }
 
@@ -91,17 +94,9 @@ function packLeft(a: usize, m0: i32, rows: i32, k0: i32, kc: i32, aRow: i32, aK:
 function packPanels(
   out: usize, b: usize, j0: i32, from: i32, to: i32, n: i32, k0: i32, kc: i32, bK: i32, bCol: i32, split: bool,
 ): void {
-  const panel = panelBytes(NR, kc, split);
-  const dst = out + <usize>from * panel;
   const col = (j0 + from) * NR;
   const cols = min((to - from) * NR, n - col);
-  if (bK == 1) {
-    for (let i = 0, at = dst; i < cols; i += NR, at += panel) {
-      packRows(at, b + (<usize>((col + i) * bCol + k0) << 2), <usize>bCol << 2, min(NR, cols - i), kc, NR, split);
-    }
-  } else {
-    packSideBySide(dst, panel, b + (<usize>(k0 * bK + col) << 2), <usize>bK << 2, cols, kc, NR, split);
-  }
+  packBlock(out + <usize>from * panelBytes(NR, kc, split), b, col, cols, bCol, bK, k0, kc, NR, split);
 }
 
 /** The packed rows times panels from … to. */

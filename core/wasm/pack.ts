@@ -96,22 +96,23 @@ export function packRows(dst: usize, src: usize, rowStride: usize, rows: i32, k:
   }
 }
 
+/** The columns of a whole panel for one k. `width` and `split` are literals. */
+// @ts-ignore: decorator
+@inline
+function putWidth(to: usize, from: usize, lo: usize, width: i32, split: bool): void {
+  put(to, v128.load(from), lo, split);
+  if (width == 8) put(to + 16, v128.load(from, 16), lo, split);
+  if (width == 5) v128.store_lane<u32>(to, round12(v128.load_splat<u32>(from, 16)), 0, 16);
+}
+
 /** A panel of `width` columns of which `cols` exist: column c of row k at src + k·kStride + 4c bytes. */
 export function packCols(dst: usize, src: usize, kStride: usize, cols: i32, k: i32, width: i32, split: bool): void {
   const lo = <usize>width << 2;
   const step = split ? lo << 1 : lo;
   if (cols == width && !split) {
-    if (width == 8) {
-      for (let i = 0; i < k; i++, dst += 32, src += kStride) {
-        v128.store(dst, round12(v128.load(src)));
-        v128.store(dst, round12(v128.load(src, 16)), 16);
-      }
-    } else if (width == 5) {
-      for (let i = 0; i < k; i++, dst += 20, src += kStride) {
-        v128.store(dst, round12(v128.load(src)));
-        v128.store_lane<u32>(dst, round12(v128.load_splat<u32>(src, 16)), 0, 16);
-      }
-    }
+    const end = dst + step * <usize>k;
+    if (width == 8) for (; dst < end; dst += 32, src += kStride) putWidth(dst, src, lo, 8, false);
+    else if (width == 5) for (; dst < end; dst += 20, src += kStride) putWidth(dst, src, lo, 5, false);
     return;
   }
   const vectors = cols & ~3;
@@ -124,14 +125,6 @@ export function packCols(dst: usize, src: usize, kStride: usize, cols: i32, k: i
 
 /** Panels that are packed together where their columns lie side by side, so that a line of the operand is read once. */
 export const GROUP: i32 = 2;
-
-// @ts-ignore: decorator
-@inline
-function putWidth(to: usize, from: usize, lo: usize, width: i32, split: bool): void {
-  put(to, v128.load(from), lo, split);
-  if (width == 8) put(to + 16, v128.load(from, 16), lo, split);
-  if (width == 5) v128.store_lane<u32>(to, round12(v128.load_splat<u32>(from, 16)), 0, 16);
-}
 
 /** Two whole panels, `panel` bytes apart: column c of row k at src + k·kStride + 4c bytes. */
 // @ts-ignore: decorator
@@ -152,7 +145,7 @@ export function packSideBySide(
   dst: usize, panel: usize, src: usize, kStride: usize, cols: i32, k: i32, width: i32, split: bool,
 ): void {
   const wide = GROUP * width;
-  for (; cols >= wide; cols -= wide, dst += GROUP * panel, src += <usize>wide << 2) {
+  for (; cols >= wide; cols -= wide, dst += <usize>GROUP * panel, src += <usize>wide << 2) {
     if (width == 8) {
       if (split) packPair(dst, panel, src, kStride, k, 8, true);
       else packPair(dst, panel, src, kStride, k, 8, false);
