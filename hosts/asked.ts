@@ -188,10 +188,8 @@ export function checkedScore(asked: ScoreOptions): ScoreOptions {
 export function checkConfig(config: TrainConfig, verb: "train" | "evaluate"): void {
   const remedy = `hand over engine.${verb}(parseConfig({ … })), which fills in defaults and checks`;
   if (!isRecord(config)) throw new CohortError("bad-config", `engine.${verb}: config is ${shown(config)}`, remedy);
-  const absent = configKeys()
-    .map(({ path }) => path.split(".")[0])
-    .filter((key, i, all) => all.indexOf(key) === i && !Object.hasOwn(config, key));
   const all = new Set(configKeys().map(({ path }) => path.split(".")[0]));
+  const absent = [...all].filter((key) => !Object.hasOwn(config, key));
   const unknown = Object.keys(config).find((key) => !all.has(key));
   if (unknown !== undefined) {
     const near = nearest(unknown, all);

@@ -16,7 +16,7 @@ import {
 } from "./data.ts";
 import { field, fill, h, messageLine, said } from "./dom.ts";
 import { setFault } from "./faults.ts";
-import { droppedFiles } from "./files.ts";
+import { dropArea } from "./files.ts";
 import { run } from "./run.ts";
 import { dataName, setup } from "./setup.ts";
 
@@ -87,22 +87,9 @@ export function dataPanel(): HTMLElement {
       file.value = "";
     },
   });
-  const drop = h(
-    "div",
-    {
-      class: "drop",
-      id: "data-drop",
-      ondragover: (event: DragEvent) => {
-        event.preventDefault();
-        drop.dataset["over"] = "yes";
-      },
-      ondragleave: () => delete drop.dataset["over"],
-      ondrop: async (event: DragEvent) => {
-        event.preventDefault();
-        delete drop.dataset["over"];
-        await take(await droppedFiles(event.dataTransfer!));
-      },
-    },
+  const drop = dropArea(
+    take,
+    { id: "data-drop" },
     h("p", {}, "Drop a JSONL file here, or choose it:"),
     h("div", { class: "row" }, file, h("label", { for: "data-file", class: "button" }, "File …")),
     h("small", { class: "doc", id: "data-formats" }),

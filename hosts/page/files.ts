@@ -1,11 +1,12 @@
 /** @file Files that were dropped or chosen: which of them make a model folder, and what it is called. */
 import { CohortError } from "../../core/errors.ts";
+import { type Child, h } from "./dom.ts";
 
 const WANTED =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|model\.safetensors\.index|cohort-tokenizer)\.json$|^(merges\.txt|chat_template\.(jinja|json)|tokenizer\.model)$|^(?!optimizer\.).*\.safetensors$/;
 
 /** Everything in a drop, folders opened. */
-export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
+async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
   // Entries must be asked for before the first await: then the list is emptied.
   const entries = [...transfer.items].flatMap((item) => item.webkitGetAsEntry?.() ?? []);
   if (entries.length === 0) return [...transfer.files];
@@ -26,6 +27,33 @@ export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
   };
   for (const entry of entries) await open(entry);
   return files;
+}
+
+/** A place that files and folders are dropped on; `take` gets them, folders opened. */
+export function dropArea(
+  take: (files: File[]) => Promise<void>,
+  properties: { id?: string },
+  ...children: Child[]
+): HTMLElement {
+  const area = h(
+    "div",
+    {
+      ...properties,
+      class: "drop",
+      ondragover: (event: DragEvent) => {
+        event.preventDefault();
+        area.dataset["over"] = "yes";
+      },
+      ondragleave: () => delete area.dataset["over"],
+      ondrop: async (event: DragEvent) => {
+        event.preventDefault();
+        delete area.dataset["over"];
+        await take(await droppedFiles(event.dataTransfer!));
+      },
+    },
+    ...children,
+  );
+  return area;
 }
 
 export interface ModelFiles {

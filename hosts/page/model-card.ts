@@ -3,7 +3,7 @@ import { formatNumber } from "../../core/plot.ts";
 import { byId, bytes, field, fill, h, messageLine, said } from "./dom.ts";
 import { engineState } from "./engine.ts";
 import { setFault } from "./faults.ts";
-import { droppedFiles, modelFilesOf } from "./files.ts";
+import { dropArea, modelFilesOf } from "./files.ts";
 import { beyondMemory, keepModel, models, refreshModels, removeModel } from "./models.ts";
 import { type Setup, setup, type sizes, withTask } from "./setup.ts";
 
@@ -68,21 +68,9 @@ export function modelCard(): void {
     multiple: true,
     onchange: () => take([...loose.files!]),
   });
-  const drop = h(
-    "div",
-    {
-      class: "drop",
-      ondragover: (event: DragEvent) => {
-        event.preventDefault();
-        drop.dataset["over"] = "yes";
-      },
-      ondragleave: () => delete drop.dataset["over"],
-      ondrop: async (event: DragEvent) => {
-        event.preventDefault();
-        delete drop.dataset["over"];
-        await take(await droppedFiles(event.dataTransfer!));
-      },
-    },
+  const drop = dropArea(
+    take,
+    {},
     h("p", {}, "Drop a Hugging Face model folder here, or choose it:"),
     h(
       "div",

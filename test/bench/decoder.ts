@@ -17,6 +17,15 @@ export const NORM_EPS = 1e-5;
 export const ROPE_THETA = 10000;
 export const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 export const MAX_GRAD_NORM = 1;
+/** Ours, as the peers have it. */
+export const optimizer = {
+  learningRate: 1e-4,
+  schedule: "constant" as const,
+  warmupSteps: 0,
+  weightDecay: 0,
+  ...ADAM,
+  maxGradNorm: MAX_GRAD_NORM,
+};
 
 export interface StepTask {
   readonly shape: DecoderShape;

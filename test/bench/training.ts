@@ -15,7 +15,7 @@ import { loadTask } from "../../core/tasks/index.ts";
 import { train } from "../../core/train.ts";
 import { CpuDevice } from "../../hosts/cpu.ts";
 import { spawnThread } from "../../hosts/node-threads.ts";
-import { ADAM, type DecoderShape, MAX_GRAD_NORM, type PeerStep, type Step, type StepTask, timed } from "./decoder.ts";
+import { type DecoderShape, optimizer, type PeerStep, type Step, type StepTask, timed } from "./decoder.ts";
 import type { Figure, Measure, Section } from "./harness.ts";
 import { jaxStep } from "./jax-step.ts";
 import type { Options } from "./options.ts";
@@ -48,14 +48,6 @@ const sizes: readonly Size[] = [
 ];
 const [stories, , large] = sizes;
 
-const optimizer = {
-  learningRate: 1e-4,
-  schedule: "constant" as const,
-  warmupSteps: 0,
-  weightDecay: 0,
-  ...ADAM,
-  maxGradNorm: MAX_GRAD_NORM,
-};
 const [count, length] = [8, 128];
 const tokens = count * (length - 1);
 

@@ -11,6 +11,7 @@ import { CpuDevice } from "../../hosts/cpu.ts";
 import { GpuDevice } from "../../hosts/gpu.ts";
 import { nodeGpu } from "../../hosts/node-gpu.ts";
 import { softwareAdapter } from "../support/gpu.ts";
+import { optimizer } from "./decoder.ts";
 import type { Figure, Section } from "./harness.ts";
 import { peer } from "./peers.ts";
 
@@ -222,16 +223,6 @@ async function run(figure: Figure, hardware: boolean, processorTime: boolean): P
   const cpu = await CpuDevice.create(1);
   const shape = { vocabSize: 512, hiddenSize: 64, layers: 5, heads: 8, kvHeads: 4, intermediateSize: 172 };
   const config = modelConfig({ ...shape, maxPositions: 512 });
-  const optimizer = {
-    learningRate: 1e-4,
-    schedule: "constant" as const,
-    warmupSteps: 0,
-    weightDecay: 0,
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-8,
-    maxGradNorm: 1,
-  };
   const batch = Array.from({ length: sequences }, (_, s) => ({
     ids: Uint32Array.from({ length }, (_, t) => (s * 131 + t * t * 7) % 512),
     from: 1,

@@ -39,9 +39,8 @@ const heads = (step: Step, { config, microBatches, params, session }: Means): Pr
         }
       },
     });
-    let at = 0;
     const byTrajectory = <T>(of: readonly T[]): T[][] => {
-      at = 0;
+      let at = 0;
       return step.trajectories.map((t) => {
         at += t.ids.length;
         return of.slice(at - t.ids.length, at);
