@@ -87,8 +87,8 @@ for (const file of files) {
   dispatch += `import { ${names.join(", ")} } from "../${file}";\n`;
 }
 dispatch +=
-  "\n/** Runs the command at `at` (its kernel's number, then its arguments) and returns where the next one begins. */\n";
-dispatch += "export function dispatch(at: usize): usize {\n  switch (load<u32>(at)) {\n";
+  "\n/** Runs this thread's slice of the command at `at`: its kernel's number in the lowest byte, then its arguments. */\n";
+dispatch += "export function dispatch(at: usize): void {\n  switch (load<u8>(at)) {\n";
 commandNames.forEach((name, id) => {
   const { buffers, dims, scalars = [] } = commands[name];
   const integers = Object.keys(buffers).length + dims.length;
@@ -96,9 +96,9 @@ commandNames.forEach((name, id) => {
     { length: integers + scalars.length },
     (_, i) => `load<${i < integers ? "u32" : "f32"}>(at, ${4 + 4 * i})`,
   );
-  dispatch += `    case ${id}: {\n      ${name}(${args.join(", ")});\n      return at + ${4 + 4 * args.length};\n    }\n`;
+  dispatch += `    case ${id}: {\n      ${name}(${args.join(", ")});\n      return;\n    }\n`;
 });
-dispatch += "    default:\n      unreachable();\n  }\n  return 0;\n}\n";
+dispatch += "    default:\n      unreachable();\n  }\n}\n";
 write("core/wasm/generated/dispatch.ts", dispatch);
 
 // The sandbox of code rewards: a worker's whole script as text, as hosts start it from a text or a Blob.

@@ -7,6 +7,7 @@ import { CohortError } from "../core/errors.ts";
 import { unpackModule } from "../core/inflate.ts";
 import { commandNames, commands, type FormName, type KernelName } from "../core/kernels.ts";
 import type { HostMath, Numeric } from "../core/math.ts";
+import { slicesOf } from "./cpu-slices.ts";
 import type { Spawn } from "./threads.ts";
 
 interface KernelExports extends HostMath {
@@ -22,13 +23,16 @@ interface KernelExports extends HostMath {
 const PAGE = 65536;
 /** Everything starts on a cache line. */
 const ALIGN = 64;
-const CONTROL_WORDS = 16;
-const SHARED = 6;
-const SCRATCH = 7;
-const SCRATCH_BYTES = 8;
-const STOP = 9;
-/** A packed right block of matmul: 64 panels of 8 × 512, split. */
-const SHARED_BYTES = 64 * 8 * 512 * 4 * 2;
+/** The control block, and the words of it that are written here (core/wasm/parallel.ts). */
+const CONTROL_WORDS = 48;
+const STOP = 3;
+const SCRATCH = 34;
+const SCRATCH_BYTES = 35;
+/** What STATE grows by at each command. */
+const GENERATION = 0x200;
+/** A product whose right operand is not kept packs it in blocks of so many columns and inner elements: 1 MB, 2 MB split. */
+const BLOCK = 512;
+const PACKED_BYTES = BLOCK * BLOCK * 4 * 2;
 /** A thread's left panels of a product, 60 × 512 split, and a tile. */
 const OWN_SCRATCH = 60 * 512 * 4 * 2 + 4096;
 const PROGRAM_WORDS = 1 << 16;
@@ -142,6 +146,11 @@ function viewOf({ at, bytes }: { at: number; bytes: number }): CpuBuffer {
   return { at, length: bytes / 4, label: "kept form", written: 0, packs: null, kept: null };
 }
 
+/** A buffer from word `offset` on, for a command. */
+function partOf(buffer: CpuBuffer, offset: number): CpuBuffer {
+  return offset === 0 ? buffer : { ...buffer, at: buffer.at === 0 ? 0 : buffer.at + 4 * offset };
+}
+
 /** Whether this engine has relaxed SIMD (i32x4.relaxed_trunc in a six-instruction module). */
 export function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(
@@ -162,6 +171,9 @@ export class CpuDevice implements Device, Numeric {
   readonly #control: number;
   readonly #program: number;
   readonly #workers: { terminate(): void }[] = [];
+  /** A block of a right operand, packed for one product. */
+  readonly #block: number;
+  readonly #slices: number | undefined;
   #packed = 0;
   #words = 0;
   #commands = 0;
@@ -171,18 +183,25 @@ export class CpuDevice implements Device, Numeric {
   #u32!: Uint32Array;
   #closed = false;
 
-  private constructor(instance: WebAssembly.Instance, memory: WebAssembly.Memory, threads: number, name: string) {
+  private constructor(
+    instance: WebAssembly.Instance,
+    memory: WebAssembly.Memory,
+    threads: number,
+    name: string,
+    slices: number | undefined,
+  ) {
     this.exports = instance.exports as unknown as KernelExports;
     this.#memory = memory;
     this.threads = threads;
     this.name = name;
+    this.#slices = slices;
     this.#views();
     // AssemblyScript's static data lies below 16 kB; hosts own everything above.
     this.#heap = new Heap(16384, (end) => this.#ensure(end));
     this.#control = this.#heap.take(CONTROL_WORDS * 4);
     this.#u32.fill(0, this.#control >> 2, (this.#control >> 2) + CONTROL_WORDS);
     this.#program = this.#heap.take(PROGRAM_WORDS * 4);
-    this.#u32[(this.#control >> 2) + SHARED] = this.#heap.take(SHARED_BYTES);
+    this.#block = this.#heap.take(PACKED_BYTES);
     this.#scratch(OWN_SCRATCH);
     this.exports.configure(this.#control, 0, threads);
   }
@@ -190,9 +209,14 @@ export class CpuDevice implements Device, Numeric {
   /**
    * @param threads 1 … 64; the bits never depend on it
    * @param options.relaxed use relaxed SIMD; default: where the engine has it
+   * @param options.slices into how many pieces each command is cut for the threads; default: by how long it takes. The bits
+   *   never depend on it
    * @throws CohortError where threads are asked for without a way to start them
    */
-  static async create(threads: number, options: { spawn?: Spawn; relaxed?: boolean } = {}): Promise<CpuDevice> {
+  static async create(
+    threads: number,
+    options: { spawn?: Spawn; relaxed?: boolean; slices?: number } = {},
+  ): Promise<CpuDevice> {
     if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
       throw new CohortError("bad-config", `threads is ${threads}`, "give a whole number from 1 to 64");
     }
@@ -211,7 +235,7 @@ export class CpuDevice implements Device, Numeric {
     };
     const instance = await WebAssembly.instantiate(module, { env: { memory, abort } });
     const name = `WASM, ${useRelaxed ? "relaxed " : ""}SIMD, ${threads} thread${threads > 1 ? "s" : ""}`;
-    const device = new CpuDevice(instance, memory, threads, name);
+    const device = new CpuDevice(instance, memory, threads, name, options.slices);
     const starts = Array.from({ length: threads - 1 }, (_, i) => ({
       module,
       memory,
@@ -270,7 +294,6 @@ export class CpuDevice implements Device, Numeric {
     // Its threads are gone: waiting for them would never end.
     if (this.#closed) throw new CohortError("bad-input", `run ${name}: the device is closed`, "open another one");
     checkArguments(name, args);
-    if (name === "matmul") this.#usePacked(args);
     if (name === "attention_fwd" || name === "attention_bwd") {
       const { pointers } = shapes.get(name)!;
       const { dims } = commands[name];
@@ -278,14 +301,16 @@ export class CpuDevice implements Device, Numeric {
       this.#scratch(this.exports.attention_scratch(dim("maxKeys"), dim("dim"), dim("precision")));
     }
     if (name === "scatter_rows") this.#scatter(args);
+    else if (name === "matmul") this.#product(args);
     else if (name !== "attention_fwd" || !this.#useKept(args)) this.#command(name, args);
   }
 
   #command(name: KernelName | FormName, args: readonly (DeviceBuffer | number)[]): void {
-    const { id, integers, writes } = shapes.get(name)!;
+    const { id, pointers, integers, writes } = shapes.get(name)!;
     if (this.#words + args.length + 1 > PROGRAM_WORDS) this.#flush();
     let at = (this.#program >>> 2) + this.#words;
-    this.#u32[at++] = id;
+    const slices = this.#slices ?? slicesOf(name, args, pointers, this.threads);
+    this.#u32[at++] = id | ((args.length + 1) << 8) | (slices << 16);
     for (let i = 0; i < args.length; i++, at++) {
       const arg = args[i];
       if (typeof arg === "number") {
@@ -303,34 +328,52 @@ export class CpuDevice implements Device, Numeric {
     this.#commands++;
   }
 
-  /** Lets a matmul read the packed form of its right operand where there is one; packs at the second use unchanged. */
-  #usePacked(args: (DeviceBuffer | number)[]): void {
-    const b = args[2] as CpuBuffer;
-    const [m, n, k, , , bK, bCol, , , precision] = args.slice(4) as number[];
-    const same = (p: Pack) => p.n === n && p.k === k && p.bK === bK && p.bCol === bCol && p.precision === precision;
-    let pack = b.packs?.find(same);
-    if (!pack) {
-      if (m > PACK_ROWS || k === 0) return;
-      const bytes = Math.ceil(n / 8) * 8 * k * (precision === 24 ? 8 : 4);
-      pack = { n, k, bK, bCol, precision, written: b.written, at: 0, bytes };
-      b.packs ??= [];
-      b.packs.push(pack);
+  /** A product reads its right operand packed: as it is kept, or packed for this once, a block after another. */
+  #product(args: readonly (DeviceBuffer | number)[]): void {
+    const [c, a, b, bias] = args as CpuBuffer[];
+    const [m, n, k, aRow, aK, bK, bCol, ldc, mode, precision] = args.slice(4) as number[];
+    const kept = this.#packOf(b, m, n, k, bK, bCol, precision);
+    if (kept) {
+      this.#command("matmul", [c, a, viewOf(kept), bias, m, n, k, aRow, aK, 0, 0, ldc, mode, precision]);
       return;
+    }
+    const block = viewOf({ at: this.#block, bytes: PACKED_BYTES });
+    for (let j = 0; j < n; j += BLOCK) {
+      const columns = Math.min(BLOCK, n - j);
+      for (let i = 0; i < Math.max(k, 1); i += BLOCK) {
+        const inner = Math.min(BLOCK, k - i);
+        this.#command("pack_right", [block, partOf(b, i * bK + j * bCol), columns, inner, bK, bCol, precision]);
+        const operands = [partOf(c, j), partOf(a, i * aK), block, partOf(bias, mode === 2 ? j : 0)];
+        const rest = [aRow, aK, 0, 0, ldc, i > 0 ? 1 : mode, precision];
+        this.#command("matmul", [...operands, m, columns, inner, ...rest]);
+      }
+    }
+    c.written++;
+  }
+
+  /** The packed form of a right operand where there is one; it is made at the second use unchanged. */
+  #packOf(b: CpuBuffer, m: number, n: number, k: number, bK: number, bCol: number, precision: number): Pack | null {
+    const same = (p: Pack) => p.n === n && p.k === k && p.bK === bK && p.bCol === bCol && p.precision === precision;
+    const pack = b.packs?.find(same);
+    if (!pack) {
+      if (m > PACK_ROWS || k === 0) return null;
+      const bytes = Math.ceil(n / 8) * 8 * k * (precision === 24 ? 8 : 4);
+      b.packs ??= [];
+      b.packs.push({ n, k, bK, bCol, precision, written: b.written, at: 0, bytes });
+      return null;
     }
     if (pack.written !== b.written) {
       this.#drop(pack);
       pack.written = b.written;
-      return;
+      return null;
     }
     if (pack.at === 0) {
-      if (m > PACK_ROWS || this.#packed + pack.bytes > PACK_BYTES) return;
+      if (m > PACK_ROWS || this.#packed + pack.bytes > PACK_BYTES) return null;
       pack.at = this.#heap.take(pack.bytes);
       this.#packed += pack.bytes;
       this.#command("pack_right", [viewOf(pack), b, n, k, bK, bCol, precision]);
     }
-    args[2] = viewOf(pack);
-    args[9] = 0;
-    args[10] = 0;
+    return pack;
   }
 
   /** Decoding (a query a sequence) reads a cache in a second form, made at the first use and kept up by `#scatter`. */
@@ -386,7 +429,7 @@ export class CpuDevice implements Device, Numeric {
     if (this.threads > 1) {
       const words = new Int32Array(this.#memory.buffer);
       Atomics.store(words, (this.#control >> 2) + STOP, 1);
-      Atomics.add(words, this.#control >> 2, 1);
+      Atomics.add(words, this.#control >> 2, GENERATION);
       Atomics.notify(words, this.#control >> 2);
     }
     for (const worker of this.#workers) worker.terminate();

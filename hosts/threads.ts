@@ -22,13 +22,12 @@ export const workerMain = `async ({ module, memory, control, index, threads }, r
   exports.configure(control, index, threads);
   ready();
   try {
-    exports.workerLoop(0);
+    exports.workerLoop();
   } catch (error) {
+    // Thread 0 looks at word 4 when it wakes (core/wasm/parallel.ts).
     const words = new Int32Array(memory.buffer);
-    const at = control / 4;
-    Atomics.store(words, at + 10, 1);
-    Atomics.add(words, at + 4, 1);
-    Atomics.notify(words, at + 4);
+    Atomics.store(words, control / 4 + 4, 1);
+    Atomics.notify(words, control / 4);
     throw error;
   }
 }`;

@@ -23,7 +23,7 @@ import { packCols, packFourRows, packRows } from "./pack";
 import { LANES_BYTES, lanesClear, lanesTree } from "./reduce";
 import { flush, flushScalar, madd, round12, round12Scalar, TINY } from "./simd";
 import { BY_QUERY, NR, PANEL, panelBytes, ROWS_OF_8, SPARE_BYTES, tileEdge, tileRows, tileTransposed } from "./tile";
-import { shareEnd, shareStart, threadCount, threadIndex, threadScratch } from "./parallel";
+import { shareEnd, shareStart, threadScratch } from "./parallel";
 
 /** Queries a block, and bytes of a key's row of them. */
 const QB: i32 = 8;
@@ -207,22 +207,6 @@ export function attention_scratch(keys: i32, dim: i32, precision: i32): usize {
   );
 }
 
-/**
- * Tasks are (sequence, key head), key heads fastest. Threads take turns: by sequence where there are many (its rows are
- * then read by one thread), else by task.
- */
-// @ts-ignore: decorator
-@inline
-function firstTask(whole: bool, kvHeads: i32): i32 {
-  return whole ? threadIndex() * kvHeads : threadIndex();
-}
-// @ts-ignore: decorator
-@inline
-function nextTask(t: i32, whole: bool, kvHeads: i32): i32 {
-  if (!whole) return t + threadCount();
-  return (t + 1) % kvHeads == 0 ? t + 1 + (threadCount() - 1) * kvHeads : t + 1;
-}
-
 export function attention_fwd(
   out: usize, stats: usize, q: usize, k: usize, v: usize, table: usize,
   sequences: i32, heads: i32, kvHeads: i32, dim: i32, maxKeys: i32, precision: i32, scale: f32,
@@ -240,8 +224,9 @@ export function attention_kept(
   const qStride = <usize>(heads * dim) << 2;
   const kStride = <usize>(kvHeads * dim) << 2;
   const tasks = sequences * kvHeads;
-  const whole = sequences >= 4 * threadCount();
-  for (let t = firstTask(whole, kvHeads); t < tasks; t = nextTask(t, whole, kvHeads)) {
+  // Key heads fastest: neighbours read the same rows.
+  const end = shareEnd(tasks, 1);
+  for (let t = shareStart(tasks, 1); t < end; t++) {
     const entry = table + <usize>(t / kvHeads) * 24;
     const kvHead = t % kvHeads;
     const qStart = load<i32>(entry);
@@ -558,8 +543,9 @@ export function attention_bwd(
   const qStride = <usize>(heads * dim) << 2;
   const kStride = <usize>(kvHeads * dim) << 2;
   const tasks = sequences * kvHeads;
-  const whole = sequences >= 4 * threadCount();
-  for (let t = firstTask(whole, kvHeads); t < tasks; t = nextTask(t, whole, kvHeads)) {
+  // Key heads fastest: neighbours read the same rows.
+  const end = shareEnd(tasks, 1);
+  for (let t = shareStart(tasks, 1); t < end; t++) {
     const entry = table + <usize>(t / kvHeads) * 24;
     const kvHead = t % kvHeads;
     const qStart = load<i32>(entry);

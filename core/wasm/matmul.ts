@@ -5,16 +5,15 @@
  * a split of a batch into micro-batches invisible) or from bias[n] (mode 2). Operands are rounded when packed (rule 1).
  * A and B may lie either way round: of their two strides (in elements) at least one is 1.
  * Blocks over k go through C in f32, which is the accumulator itself, so blocking changes no bit.
- * bK = 0: B is what `pack_right` made of it (hosts/cpu.ts keeps weights so while they do not change).
+ * Here B is what `pack_right` made of it: hosts/cpu.ts packs it before, whole where it keeps it, else a block of the
+ * product at a time.
  */
 import { GROUP, packRows, packSideBySide } from "./pack";
 import { NR, PANEL, panelBytes, tileEdge, tileRows } from "./tile";
-import { barrier, shareEnd, sharedScratch, shareStart, threadCount, threadScratch } from "./parallel";
+import { shareEnd, shareStart, sliceCount, threadScratch } from "./parallel";
 
 /** Inner elements a block: a right panel of 512 × 8 is 16 kB (32 kB split), a left one 10 kB: both stay in the first-level cache. */
 export const KC: i32 = 512;
-/** Panels a block of a right operand that is packed for one product: 1 MB (2 MB split), in scratch that threads share. */
-const PANELS: i32 = 64;
 /** Rows a block of a thread's own, a multiple of every tile's: 120 kB (240 kB split) stay in the second-level cache. */
 const OWN_ROWS: i32 = 60;
 
@@ -25,38 +24,25 @@ export function matmul(
   const split = precision == 24;
   const mr = tileRows(PANEL, split);
   const columns = (n + NR - 1) / NR;
-  // Rows are shared where there are many, and where columns are too few; either way each element is one thread's.
-  const byRow = m >= 6 * mr * threadCount() || columns < threadCount();
+  // A slice is of rows where there are many, else of columns.
+  const byRow = m >= 2 * mr * sliceCount() || columns < sliceCount();
   const rowStart = byRow ? shareStart(m, mr) : 0;
   const rowEnd = byRow ? shareEnd(m, mr) : m;
-  const packed = bK == 0;
-  const shared = sharedScratch();
-  // A packed operand is one block of columns.
-  const step = packed ? columns : PANELS;
-  for (let j0 = 0; j0 < columns; j0 += step) {
-    const width = min(step, columns - j0);
-    const from = byRow ? 0 : shareStart(width, 1);
-    const to = byRow ? width : shareEnd(width, 1);
-    if (mode == 2 || (mode == 0 && k == 0)) fillRows(c, bias, rowStart, rowEnd, (j0 + from) * NR, min(n, (j0 + to) * NR), ldc, mode);
-    for (let k0 = 0; k0 < k; k0 += KC) {
-      const kc = min(KC, k - k0);
-      let panels = shared;
-      if (packed) {
-        panels = b + panelBytes(NR * columns, k0, split);
-      } else {
-        // Nobody packs where another still reads the block before: a panel's place depends on the block.
-        if (j0 > 0 || k0 > 0) barrier();
-        const packFrom = byRow ? shareStart(width, GROUP) : from;
-        const packTo = byRow ? shareEnd(width, GROUP) : to;
-        packPanels(panels, b, j0, packFrom, packTo, n, k0, kc, bK, bCol, split);
-        if (byRow) barrier();
-      }
-      const loadC = mode != 0 || k0 > 0;
-      for (let m0 = rowStart; m0 < rowEnd; m0 += OWN_ROWS) {
-        const rows = min(OWN_ROWS, rowEnd - m0);
-        packBlock(threadScratch(), a, m0, rows, aRow, aK, k0, kc, mr, split);
-        tiles(c, m0, rows, j0, from, to, n, panels, kc, ldc, loadC, split);
-      }
+  const from = byRow ? 0 : shareStart(columns, 1);
+  const to = byRow ? columns : shareEnd(columns, 1);
+  if (rowStart == rowEnd || from == to) return;
+  if (mode == 2 || (mode == 0 && k == 0)) fillRows(c, bias, rowStart, rowEnd, from * NR, min(n, to * NR), ldc, mode);
+  // Blocks of rows as alike as they come.
+  const blocks = (rowEnd - rowStart + OWN_ROWS - 1) / OWN_ROWS;
+  const step = ((rowEnd - rowStart + blocks * mr - 1) / (blocks * mr)) * mr;
+  for (let k0 = 0; k0 < k; k0 += KC) {
+    const kc = min(KC, k - k0);
+    const panels = b + panelBytes(NR * columns, k0, split);
+    const loadC = mode != 0 || k0 > 0;
+    for (let m0 = rowStart; m0 < rowEnd; m0 += step) {
+      const rows = min(step, rowEnd - m0);
+      packBlock(threadScratch(), a, m0, rows, aRow, aK, k0, kc, mr, split);
+      tiles(c, m0, rows, from, to, n, panels, kc, ldc, loadC, split);
     }
   }
 }
@@ -90,18 +76,9 @@ function packBlock(
   }
 }
 
-/** Panels from … to of the block of B that begins at panel j0. */
-function packPanels(
-  out: usize, b: usize, j0: i32, from: i32, to: i32, n: i32, k0: i32, kc: i32, bK: i32, bCol: i32, split: bool,
-): void {
-  const col = (j0 + from) * NR;
-  const cols = min((to - from) * NR, n - col);
-  packBlock(out + <usize>from * panelBytes(NR, kc, split), b, col, cols, bCol, bK, k0, kc, NR, split);
-}
-
 /** The packed rows times panels from … to. */
 function tiles(
-  c: usize, m0: i32, rows: i32, j0: i32, from: i32, to: i32, n: i32, panels: usize, kc: i32, ldc: i32, loadC: bool, split: bool,
+  c: usize, m0: i32, rows: i32, from: i32, to: i32, n: i32, panels: usize, kc: i32, ldc: i32, loadC: bool, split: bool,
 ): void {
   const own = threadScratch();
   const spare = own + panelBytes(OWN_ROWS, KC, split);
@@ -112,7 +89,7 @@ function tiles(
   const right = panelBytes(NR, kc, split);
   let panel = panels + <usize>from * right;
   for (let j = from; j < to; j++, panel += right) {
-    const col = (j0 + j) * NR;
+    const col = j * NR;
     const cols = min(NR, n - col);
     let at = c + <usize>m0 * rowBytes + (<usize>col << 2);
     for (let i = 0, l = own; i < rows; i += mr, l += left) {
@@ -126,8 +103,13 @@ function tiles(
 export function pack_right(out: usize, b: usize, n: i32, k: i32, bK: i32, bCol: i32, precision: i32): void {
   const split = precision == 24;
   const columns = (n + NR - 1) / NR;
+  const from = shareStart(columns, GROUP);
+  const to = shareEnd(columns, GROUP);
+  if (from == to) return;
+  const cols = min((to - from) * NR, n - from * NR);
   for (let k0 = 0; k0 < k; k0 += KC) {
-    const block = out + panelBytes(NR * columns, k0, split);
-    packPanels(block, b, 0, shareStart(columns, GROUP), shareEnd(columns, GROUP), n, k0, min(KC, k - k0), bK, bCol, split);
+    const kc = min(KC, k - k0);
+    const block = out + panelBytes(NR * columns, k0, split) + <usize>from * panelBytes(NR, kc, split);
+    packBlock(block, b, from * NR, cols, bCol, bK, k0, kc, NR, split);
   }
 }
