@@ -82,7 +82,11 @@ class Heap {
     const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
     this.used -= size;
     let i = 0;
-    while (i < this.#free.length && this.#free[i].at < at) i++;
+    for (let end = this.#free.length; i < end; ) {
+      const middle = (i + end) >> 1;
+      if (this.#free[middle].at < at) i = middle + 1;
+      else end = middle;
+    }
     this.#free.splice(i, 0, { at, bytes: size });
     const next = this.#free[i + 1];
     if (next && at + size === next.at) {

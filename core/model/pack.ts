@@ -174,14 +174,19 @@ function firsts(wholeRows: readonly number[], rows: number): Uint32Array {
  * @returns slots [U], the distinct values ascending; order, the places, equal values together and ascending; starts [U + 1]
  */
 export function placesByValue(values: ArrayLike<number>): Record<"slots" | "starts" | "order", Uint32Array> {
-  const order = Uint32Array.from({ length: values.length }, (_, i) => i).sort((a, b) => values[a] - values[b] || a - b);
-  const slots: number[] = [];
-  const starts: number[] = [];
-  order.forEach((place, i) => {
-    if (i > 0 && values[order[i - 1]] === values[place]) return;
-    starts.push(i);
-    slots.push(values[place]);
+  const placesOf = new Map<number, number[]>();
+  for (let i = 0; i < values.length; i++) {
+    const places = placesOf.get(values[i]);
+    if (places) places.push(i);
+    else placesOf.set(values[i], [i]);
+  }
+  const slots = Uint32Array.from(placesOf.keys()).sort();
+  const starts = new Uint32Array(slots.length + 1);
+  const order = new Uint32Array(values.length);
+  slots.forEach((value, u) => {
+    const places = placesOf.get(value)!;
+    order.set(places, starts[u]);
+    starts[u + 1] = starts[u] + places.length;
   });
-  starts.push(order.length);
-  return { slots: Uint32Array.from(slots), starts: Uint32Array.from(starts), order };
+  return { slots, starts, order };
 }

@@ -75,6 +75,33 @@ interface EmbeddingGradient {
   buffer: DeviceBuffer;
 }
 
+/** A linear layer's names: a pass asks for each of them, so they are made once. */
+interface Linear {
+  module: string;
+  weight: string;
+  bias: string;
+}
+
+const linear = (module: string): Linear => ({ module, weight: `${module}.weight`, bias: `${module}.bias` });
+
+function layerNames(l: number) {
+  const layer = `model.layers.${l}`;
+  const attention = `${layer}.self_attn`;
+  return {
+    before: `${layer}.input_layernorm.weight`,
+    q: linear(`${attention}.q_proj`),
+    k: linear(`${attention}.k_proj`),
+    v: linear(`${attention}.v_proj`),
+    qNorm: `${attention}.q_norm.weight`,
+    kNorm: `${attention}.k_norm.weight`,
+    o: linear(`${attention}.o_proj`),
+    between: `${layer}.post_attention_layernorm.weight`,
+    gate: linear(`${layer}.mlp.gate_proj`),
+    up: linear(`${layer}.mlp.up_proj`),
+    down: linear(`${layer}.mlp.down_proj`),
+  };
+}
+
 /** Logits in memory at a time, in floats: a chunk of positions × V, never all positions. */
 const LOGIT_WORDS = 1 << 20;
 
@@ -89,6 +116,7 @@ export class Transformer {
   readonly #rope: RopeTable;
   readonly #nothing: DeviceBuffer;
   readonly #attentionScale: number;
+  readonly #layers: readonly ReturnType<typeof layerNames>[];
   #embedding: EmbeddingGradient | null = null;
 
   constructor(device: Device, config: ModelConfig, parameters: Parameters, rope: RopeTable, precision: Precision) {
@@ -99,6 +127,7 @@ export class Transformer {
     this.#rope = rope;
     this.#nothing = device.alloc(1, "no bias");
     this.#attentionScale = Math.fround(1 / Math.sqrt(config.headDim));
+    this.#layers = Array.from({ length: config.layers }, (_, l) => layerNames(l));
   }
 
   /** Longest sequence: the context, or less where less was asked for at loading. */
@@ -362,18 +391,18 @@ export class Transformer {
     const { config } = this;
     let x = this.#embed(tape, input, packed);
     for (let l = 0; l < config.layers; l++) {
-      const layer = `model.layers.${l}`;
+      const names = this.#layers[l];
       noise?.perturb(tape, x, l);
       const attended = this.#attention(tape, input, x, l);
-      const x2 = this.#linear(tape, attended, `${layer}.self_attn.o_proj`, x);
+      const x2 = this.#linear(tape, attended, names.o, x);
       tape.drop(attended);
-      const normed = this.#norm(tape, x2, `${layer}.post_attention_layernorm.weight`, 1);
-      const gate = this.#linear(tape, normed, `${layer}.mlp.gate_proj`);
-      const up = this.#linear(tape, normed, `${layer}.mlp.up_proj`);
+      const normed = this.#norm(tape, x2, names.between, 1);
+      const gate = this.#linear(tape, normed, names.gate);
+      const up = this.#linear(tape, normed, names.up);
       tape.drop(normed);
       const inner = this.#swiglu(tape, gate, up);
       tape.drop(gate, up);
-      x = this.#linear(tape, inner, `${layer}.mlp.down_proj`, x2);
+      x = this.#linear(tape, inner, names.down, x2);
       tape.drop(inner);
     }
     const hidden = this.#norm(tape, x, "model.norm.weight", 1);
@@ -400,16 +429,16 @@ export class Transformer {
   #attention(tape: Tape, input: PassInput, x: Activation, l: number): Activation {
     const { device, config } = this;
     const { heads, kvHeads, headDim } = config;
-    const name = `model.layers.${l}.self_attn`;
-    const normed = this.#norm(tape, x, `model.layers.${l}.input_layernorm.weight`, 1);
-    let q = this.#linear(tape, normed, `${name}.q_proj`);
-    let k = this.#linear(tape, normed, `${name}.k_proj`);
-    const v = this.#linear(tape, normed, `${name}.v_proj`);
+    const names = this.#layers[l];
+    const normed = this.#norm(tape, x, names.before, 1);
+    let q = this.#linear(tape, normed, names.q);
+    let k = this.#linear(tape, normed, names.k);
+    const v = this.#linear(tape, normed, names.v);
     tape.drop(normed);
     if (config.qkNorm) {
       const [rawQ, rawK] = [q, k];
-      q = this.#norm(tape, rawQ, `${name}.q_norm.weight`, heads);
-      k = this.#norm(tape, rawK, `${name}.k_norm.weight`, kvHeads);
+      q = this.#norm(tape, rawQ, names.qNorm, heads);
+      k = this.#norm(tape, rawK, names.kNorm, kvHeads);
       tape.drop(rawQ, rawK);
     }
     this.#rotate(tape, input, q, heads);
@@ -548,10 +577,11 @@ export class Transformer {
   }
 
   /** y = x Wᵀ (+ bias) (+ adapter); with `residual`, y = residual + …, summed into the residual's own accumulator. */
-  #linear(tape: Tape, x: Activation, module: string, residual?: Activation): Activation {
+  #linear(tape: Tape, x: Activation, names: Linear, residual?: Activation): Activation {
     const { device } = this;
-    const w = this.#parameter(`${module}.weight`);
-    const bias = this.parameters.get(`${module}.bias`);
+    const { module } = names;
+    const w = this.#parameter(names.weight);
+    const bias = this.parameters.get(names.bias);
     const [out, into] = w.shape;
     const adapter = this.lora?.enabled ? this.lora.pairs.get(module) : undefined;
     let y: Activation;

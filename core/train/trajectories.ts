@@ -98,10 +98,16 @@ export async function judged(
   const ids = prompts.map((p) => p.ids);
   const samples = asSamples(session.loaded, rows, ids, completions);
   const result = await runRewards(task.rewards, samples);
-  const trajectories = completions.map((completion, i) => {
-    const rewards = Object.fromEntries(Object.entries(result.rewards).map(([name, values]) => [name, values[i]]));
+  const names = Object.keys(result.rewards);
+  const trajectories = completions.map(({ prompt, ids, logp, entropy, finish }, i) => {
+    const rewards: Record<string, number> = {};
+    for (const name of names) rewards[name] = result.rewards[name][i];
     return {
-      ...completion,
+      prompt,
+      ids,
+      logp,
+      entropy,
+      finish,
       by,
       context: contexts[i],
       sample: samples[i],
