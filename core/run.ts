@@ -204,7 +204,14 @@ export async function openRun(storage: Storage, config: TrainConfig): Promise<Ru
     for (const name of names.includes(`${CHECKPOINTS}/`) ? await storage.list(`${dir}/${CHECKPOINTS}`) : []) {
       if (name.startsWith(".writing-")) await storage.remove(`${dir}/${CHECKPOINTS}/${name.replace(/\/$/, "")}`);
     }
-    for (const file of [METRICS, SAMPLES, EVALUATIONS]) await dropAfter(storage, `${dir}/${file}`, resumed?.step ?? -1);
+    const last = resumed?.step ?? -1;
+    for (const file of [METRICS, SAMPLES]) await dropAfter(storage, `${dir}/${file}`, last);
+    // The evaluation after training is one on the way where the run goes further, or is to be evaluated in another way.
+    const same = (["evalPrompts", "evalSamples"] as const).every((key) => before[key] === config[key]);
+    const still = (line: EvaluationLine) => line.when !== "after" || (same && line.step >= config.steps);
+    await dropAfter(storage, `${dir}/${EVALUATIONS}`, last, (line: EvaluationLine) =>
+      still(line) ? line : { ...line, when: "during" as const },
+    );
   }
   try {
     await storage.write(`${dir}/config.json`, `${JSON.stringify({ ...config, out: null, resume: false }, null, 2)}\n`);
@@ -235,17 +242,17 @@ async function listOrRefuse(storage: Storage, dir: string): Promise<string[]> {
   }
 }
 
-/** Keeps the lines of steps up to `step`. */
-async function dropAfter(storage: Storage, path: string, step: number): Promise<void> {
+/** Keeps the lines of steps up to `step`, as `kept` makes them. */
+async function dropAfter<T extends { step: number }>(
+  storage: Storage,
+  path: string,
+  step: number,
+  kept: (line: T) => T = (line) => line,
+): Promise<void> {
   if (!(await storage.exists(path))) return;
-  const lines = await readLines<{ step: number }>(storage, path);
-  await storage.write(
-    path,
-    lines
-      .filter((line) => line.step <= step)
-      .map(jsonLine)
-      .join(""),
-  );
+  const lines = await readLines<T>(storage, path);
+  const text = lines.filter((line) => line.step <= step).map((line) => jsonLine(kept(line)));
+  await storage.write(path, text.join(""));
 }
 
 /** JSON with sorted keys: equal values, equal text. */

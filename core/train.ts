@@ -112,10 +112,12 @@ async function loop(
     trainer.tokens = state.tokens as number;
     trainer.state = (state.recipeState as State | null) ?? undefined;
     await trainer.restore(state, storage, run.resumed.dir);
-    const line = (await run.evaluations()).find((e) => e.when === "before");
-    if (line) {
+    const lines = await run.evaluations();
+    for (const known of ["before", "after"] as const) {
+      const line = lines.find((e) => e.when === known);
+      if (!line) continue;
       const { step: _step, when: _when, ...result } = line;
-      evaluations.before = result as EvalResult;
+      evaluations[known] = result as EvalResult;
     }
   }
   start();
@@ -168,7 +170,8 @@ async function loop(
     throw error;
   }
   if (saved !== trainer.step) kept = (await checkpoint()).dir;
-  if (!interrupted) evaluations.after = await evaluateAt("after");
+  // A run that was complete has been evaluated.
+  if (!interrupted) evaluations.after ??= await evaluateAt("after");
   const lines = await run.metrics();
   const firstLast = (key: "reward" | "loss") => ({ first: lines[0]?.[key] ?? null, last: lines.at(-1)?.[key] ?? null });
   return {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseConfig, type TrainConfig } from "../core/config.ts";
 import { conformanceCases } from "../core/conformance.ts";
 import { type StepMetrics, timeKeys } from "../core/log.ts";
+import { type EvaluationLine, readLines } from "../core/run.ts";
 import { memoryStorage } from "../core/storage.ts";
 import { loadTask } from "../core/tasks/index.ts";
 import { train } from "../core/train.ts";
@@ -115,6 +116,25 @@ for (const [name, change] of Object.entries(variants)) {
     });
   });
 }
+
+test("a complete run resumed stays as it is; with more steps its last evaluation is one on the way", async () => {
+  const storage = memoryStorage();
+  const evaluations = async () => {
+    const lines = await readLines<EvaluationLine>(storage, "run/evaluations.jsonl");
+    return lines.map(({ when, step }) => `${when} ${step}`);
+  };
+  const whole = await run({ steps: 2 }, one, storage);
+  const before = await storage.read("run/evaluations.jsonl");
+  const again = await run({ steps: 2, resume: true }, one, storage);
+  expect(again.result.eval).toEqual(whole.result.eval);
+  expect(again.result.digest).toBe(whole.result.digest);
+  expect(await storage.read("run/evaluations.jsonl")).toEqual(before);
+  await run({ steps: 2, resume: true, evalSamples: 3 }, one, storage);
+  expect(await evaluations()).toEqual(["before 0", "during 2", "after 2"]);
+  const longer = await run({ steps: 3, resume: true, evalSamples: 3 }, one, storage);
+  expect(await evaluations()).toEqual(["before 0", "during 2", "during 2", "after 3"]);
+  expect(longer.result.eval.after).not.toEqual(whole.result.eval.after);
+});
 
 test("a penalty inside the token reward reaches the weights", async () => {
   const plain = await run({ recipe: "reinforce-plus-plus", params: { beta: 0 } });
