@@ -185,6 +185,13 @@ function* matmuls(): Generator<ConformanceCase> {
       buffers: [noise(6 * 12, 29), noise(6 * 8, 30), noise(8 * 9, 31), noise(9, 32)],
       dims: [6, 9, 8, 8, 1, 1, 8, 12, 2, precision],
     };
+    // The WASM backend's blocks are 512 each way.
+    yield {
+      kernel: "matmul",
+      name: `more than a block each way, precision ${precision}`,
+      buffers: [blank(7 * 530), noise(7 * 530, 35), noise(530 * 530, 36), blank(1)],
+      dims: [7, 530, 530, 530, 1, 530, 1, 530, 0, precision],
+    };
     for (const mode of [0, 1, 2]) {
       yield {
         kernel: "matmul",
