@@ -22,6 +22,8 @@ export async function openFirefox(vulkan: "SwiftShader" | "llvmpipe" = "SwiftSha
       browser: "firefox",
       executablePath,
       headless: true,
+      // Of one call: whole runs are made in it, on a machine that does other things beside. The test has a limit of its own.
+      protocolTimeout: 600_000,
       env: { ...process.env, ...environment },
       extraPrefsFirefox: {
         "dom.webgpu.enabled": true,
