@@ -16,9 +16,6 @@ import type { PageAsked } from "./page.ts";
 import { type Asked, bitsOf, makeRun, type RunRecord } from "./run.ts";
 import { hasModel, inNode, model, runsInProgram, Stacks } from "./stacks.ts";
 
-/** Software adapters beside other tests; seen: two in CI, three where others work on the machine. */
-const MINUTES = 10 * 60_000;
-
 let stacks: Stacks;
 /** On WASM: the built-in task, and stories260K where it is there. */
 const wanted: RunRecord[] = [];
@@ -79,7 +76,7 @@ test("Node: Dawn; stories260K with bindings so small that the embedding and the 
   numeric.close();
 }, 300_000);
 
-// Together: Firefox mostly waits.
+// Together: Firefox mostly waits. Two minutes in CI, three where others work on the machine.
 test.concurrent("Deno: wgpu", async ({ skip }) => {
   if (!denoProgram()) return skip("its npm package is absent");
   const runs = asked(() => stacks.fresh(), { model });
@@ -87,7 +84,7 @@ test.concurrent("Deno: wgpu", async ({ skip }) => {
   const records = await runsInProgram(denoProgram()!, flags, runs, { backend: "webgpu" }).catch(hasNone);
   if (!records) return skip("no adapter for Deno here");
   expectSame(records, /WebGPU.*SwiftShader/);
-}, MINUTES);
+}, 600_000);
 
 const inPage = (): PageAsked[] =>
   asked(() => `run-${serial++}`, { model: "model" }).map((one) =>
@@ -113,7 +110,7 @@ for (const browser of ["chromium", "firefox"] as const) {
     const done = await stacks.inPage(browser, false, "conformance", { backend: "webgpu" }).catch(hasNone);
     if (!done) return skip("no adapter here");
     expectConformance(done.value);
-  }, MINUTES);
+  }, 600_000);
 
   test.concurrent(`${browser}: a page`, async ({ skip }) => {
     if (!stacks[browser]) skip("it is not here");
@@ -125,7 +122,7 @@ for (const browser of ["chromium", "firefox"] as const) {
       done.value.map(({ record }) => record),
       /WebGPU/,
     );
-  }, MINUTES);
+  }, 600_000);
 }
 
 test.concurrent("Firefox: every kernel, over llvmpipe", async ({ skip }) => {
@@ -133,7 +130,7 @@ test.concurrent("Firefox: every kernel, over llvmpipe", async ({ skip }) => {
   const done = await stacks.inLlvmpipe("conformance", { backend: "webgpu" }).catch(hasNone);
   if (!done) return skip("Firefox or Debian's mesa-vulkan-drivers is not installed");
   expectConformance(done);
-}, MINUTES);
+}, 600_000);
 
 // Firefox does not say what its adapter is called; there is no other driver in its environment.
 test.concurrent("Firefox: a page, over llvmpipe", async ({ skip }) => {
@@ -143,4 +140,4 @@ test.concurrent("Firefox: a page, over llvmpipe", async ({ skip }) => {
     done.map(({ record }) => record),
     /WebGPU/,
   );
-}, MINUTES);
+}, 600_000);
