@@ -60,6 +60,21 @@ describe("refuses, naming function, sample, value and remedy", () => {
       },
       /the function threw "no such word"/,
     ],
+    ["a bigint", () => 1n, /returned 1n —/],
+    ["a bigint within", () => [1n], /returned \["1n"\] —/],
+    ["a symbol", () => Symbol("s"), /returned Symbol\(s\) —/],
+    [
+      "what holds itself",
+      () => {
+        const list: unknown[] = [];
+        list.push(list);
+        return list;
+      },
+      /returned an object that JSON cannot hold —/,
+    ],
+    ["a rejection with nothing", () => Promise.reject(), /the function threw nothing: undefined, without a reason —/],
+    ["a rejection with a text", () => Promise.reject("no"), /the function threw "no" —/],
+    ["an error without a message", () => Promise.reject(new RangeError()), /threw RangeError without a message —/],
     ["a rejection", () => Promise.reject(new Error("offline")), /the function threw "offline"/],
   ])("%s", async (_, bad, message) => {
     const fn = ((s: Sample) => (s.completion === "bb" ? bad() : 1)) as RewardFunction;
@@ -93,7 +108,41 @@ describe("refuses, naming function, sample, value and remedy", () => {
     await expect(runRewards([spec("r", () => 1, Number.NaN)], samples)).rejects.toThrow(/weight of "r" is NaN/);
   });
 
-  test("a dry run in which nothing applies", async () => {
-    await expect(dryRun([spec("r", () => null)], samples)).rejects.toThrow(/returned null for all 3 samples/);
+  test("a CohortError keeps its own sentence and remedy, and says whose it is", async () => {
+    const inner = new CohortError("bad-input", "lookup: the row has no column x", "add it");
+    const fn = () => Promise.reject(inner);
+    const failure = await runRewards([spec("mine", fn)], samples).catch((e) => e);
+    expect(failure.message).toBe('reward "mine", sample 0, prompt "p": lookup: the row has no column x — add it');
+    expect([failure.code, failure.exitCode, failure.cause]).toEqual(["bad-input", 2, inner]);
+  });
+});
+
+describe("the trial before training says that it is one, on what", () => {
+  const empty = [{ ...samples[0], prompt: `Q${"?".repeat(99)}`, completion: "" }];
+  const trial = `reward "mine", in the trial before training, on an empty completion to the prompt "Q${"?".repeat(59)}…": `;
+  const broken = (value: unknown) => dryRun([spec("mine", (() => value) as RewardFunction)], empty).catch((e) => e);
+
+  test("a bad value, a throw, a row that does not fit", async () => {
+    expect((await broken(1n)).message).toBe(
+      `${trial}the function returned 1n — a model may write nothing too: return one finite number for this one sample, or null where the reward does not apply`,
+    );
+    expect((await broken(Promise.reject())).message).toContain(`${trial}the function threw nothing: undefined`);
+    const inner = new CohortError("bad-reward", "lookup: no column x", "add it");
+    expect((await broken(Promise.reject(inner))).message).toBe(`${trial}lookup: no column x — add it`);
+  });
+
+  test("messages of a chat are shown as text; a step is no trial", async () => {
+    const chat = [{ ...empty[0], prompt: [{ role: "user", content: "hi" }] }];
+    const fn = () => Number.NaN;
+    await expect(dryRun([spec("r", fn)], chat)).rejects.toThrow('to the prompt "hi": the function returned NaN');
+    await expect(runRewards([spec("r", fn)], chat)).rejects.toThrow(
+      'reward "r", sample 0, completion "": the function',
+    );
+  });
+
+  test("nothing applies", async () => {
+    await expect(dryRun([spec("r", () => null)], [empty[0], samples[1]])).rejects.toThrow(
+      /^reward "r", in the trial before training: returned null for all 2 samples \(an empty completion to the prompt "Q.*, the completion "bb" to the prompt "p"\) — /,
+    );
   });
 });

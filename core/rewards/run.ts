@@ -2,6 +2,7 @@
 
 import { CohortError } from "../errors.ts";
 import type { RewardSpec, Sample } from "./reward.ts";
+import { excerpt, show } from "./show.ts";
 
 export interface RewardResult {
   /** reward name → N numbers; NaN where the function answered null */
@@ -12,31 +13,48 @@ export interface RewardResult {
   readonly scored: boolean[];
 }
 
-/** The first characters of a text on one line, for messages. */
-function excerpt(text: string): string {
-  const line = JSON.stringify(text.slice(0, 80));
-  return text.length > 80 ? `${line.slice(0, -1)}…"` : line;
+interface Options {
+  concurrency?: number;
+  /** before training, on completions that no model wrote: messages say so */
+  trial?: boolean;
 }
 
-function show(value: unknown): string {
-  if (typeof value === "number") return String(value);
-  if (value === undefined) return "undefined";
-  if (typeof value === "function") return "a function";
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+const isCohortError = (cause: unknown): cause is CohortError =>
+  // By name: a reward file may bring its own copy of the class.
+  cause instanceof Error && cause.name === "CohortError";
+
+const promptOf = ({ prompt }: Sample) =>
+  excerpt(typeof prompt === "string" ? prompt : prompt.map(({ content }) => content).join(" "), 60);
+
+const completionOf = ({ completion }: Sample) =>
+  completion === "" ? "an empty completion" : `the completion ${excerpt(completion)}`;
+
+/** What was thrown, in words: it may be nothing at all. */
+function thrown(cause: unknown): string {
+  if (cause === undefined) return "threw nothing: undefined, without a reason";
+  if (!(cause instanceof Error)) return `threw ${show(cause)}`;
+  return cause.message === "" ? `threw ${cause.name} without a message` : `threw "${cause.message}"`;
 }
 
-async function score(spec: RewardSpec, sample: Sample, index: number): Promise<number> {
-  const where = `reward "${spec.name}", sample ${index}, completion ${excerpt(sample.completion)}`;
+async function score(spec: RewardSpec, sample: Sample, index: number, trial: boolean): Promise<number> {
+  const where = trial
+    ? `reward "${spec.name}", in the trial before training, on ${completionOf(sample)} to the prompt ${promptOf(sample)}`
+    : `reward "${spec.name}", sample ${index}, completion ${excerpt(sample.completion)}`;
+  const empty = trial && sample.completion === "" ? "a model may write nothing too: " : "";
   let value: unknown;
   try {
     value = await spec.fn(sample);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    // What is wrong with the row or the reward's options has a remedy of its own.
+    if (isCohortError(cause)) {
+      const { code, exitCode, message } = cause;
+      const row = trial ? where : `reward "${spec.name}", sample ${index}, prompt ${promptOf(sample)}`;
+      throw new CohortError(code, `${row}: ${message}`, "", { cause, exitCode });
+    }
     throw new CohortError(
       "bad-reward",
-      `${where}: the function threw "${reason}"`,
-      "catch what a completion can make it throw, and return 0, or null where the reward does not apply",
+      `${where}: the function ${thrown(cause)}`,
+      `${empty}catch what a completion can make it throw, and return 0, or null where the reward does not apply`,
       { cause },
     );
   }
@@ -45,7 +63,7 @@ async function score(spec: RewardSpec, sample: Sample, index: number): Promise<n
   throw new CohortError(
     "bad-reward",
     `${where}: the function returned ${show(value)}`,
-    "return one finite number for this one sample, or null where the reward does not apply",
+    `${empty}return one finite number for this one sample, or null where the reward does not apply`,
   );
 }
 
@@ -58,7 +76,7 @@ async function score(spec: RewardSpec, sample: Sample, index: number): Promise<n
 export async function runRewards(
   functions: readonly RewardSpec[],
   samples: readonly Sample[],
-  options: { concurrency?: number } = {},
+  options: Options = {},
 ): Promise<RewardResult> {
   checkSpecs(functions);
   const n = samples.length;
@@ -73,7 +91,7 @@ export async function runRewards(
       const spec = functions[job % functions.length];
       const index = Math.floor(job / functions.length);
       try {
-        rewards[spec.name][index] = await score(spec, samples[index], index);
+        rewards[spec.name][index] = await score(spec, samples[index], index, options.trial ?? false);
       } catch (error) {
         if (job < failedAt) {
           failedAt = job;
@@ -108,23 +126,29 @@ function checkSpecs(functions: readonly RewardSpec[]): void {
       throw new CohortError("bad-reward", `runRewards: two reward functions are named "${name}"`, "rename one of them");
     }
     if (!Number.isFinite(weight)) {
-      throw new CohortError("bad-reward", `runRewards: the weight of "${name}" is ${weight}`, "give a finite number");
+      throw new CohortError(
+        "bad-reward",
+        `runRewards: the weight of "${name}" is ${show(weight)}`,
+        "give a finite number",
+      );
     }
     names.add(name);
   }
 }
 
 /**
- * Runs every function once over a few samples before training starts, so that a broken reward costs seconds.
+ * The trial before training: every function once over a few samples, so that a broken reward costs seconds.
  * @throws CohortError("bad-reward") also where no function scores any of the samples
  */
 export async function dryRun(functions: readonly RewardSpec[], samples: readonly Sample[]): Promise<RewardResult> {
-  const result = await runRewards(functions, samples);
+  const result = await runRewards(functions, samples, { trial: true });
   if (samples.length > 0 && !result.scored.includes(true)) {
+    const names = functions.map((f) => `"${f.name}"`).join(", ");
+    const tried = samples.map((sample) => `${completionOf(sample)} to the prompt ${promptOf(sample)}`).join(", ");
     throw new CohortError(
       "bad-reward",
-      `dryRun: ${functions.map((f) => `"${f.name}"`).join(", ")} returned null for all ${samples.length} samples`,
-      "return a number wherever the reward applies; null leaves a sample out of training",
+      `reward ${names}, in the trial before training: returned null for all ${samples.length} samples (${tried})`,
+      "return a number wherever the reward applies, to an empty completion too; null leaves a sample out of training",
     );
   }
   return result;
