@@ -61,7 +61,7 @@ export async function freeRunFolder(storage: Storage, config: TrainConfig): Prom
   const name = `runs/${taskName(config)}-${config.recipe}-${config.seed}`;
   for (let suffix = 1; ; suffix++) {
     const dir = suffix === 1 ? name : `${name}-${suffix}`;
-    if (!(await storage.exists(dir))) return dir;
+    if (!held.get(storage)?.has(dir) && !(await storage.exists(dir))) return dir;
   }
 }
 
@@ -112,18 +112,35 @@ export async function readRunConfig(storage: Storage, dir: string): Promise<unkn
   }
 }
 
+/** Folders that runs are writing to now. */
+const held = new WeakMap<Storage, Set<string>>();
+
 export class Run {
   readonly dir: string;
   readonly config: TrainConfig;
   /** where a resumed run goes on from; null at a fresh start */
   readonly resumed: Checkpoint | null;
+  /** what its user may not expect */
+  readonly notes: readonly string[];
   readonly #storage: Storage;
 
-  constructor(storage: Storage, dir: string, config: TrainConfig, resumed: Checkpoint | null) {
+  constructor(
+    storage: Storage,
+    dir: string,
+    config: TrainConfig,
+    resumed: Checkpoint | null,
+    notes: readonly string[] = [],
+  ) {
     this.#storage = storage;
     this.dir = dir;
     this.config = config;
     this.resumed = resumed;
+    this.notes = notes;
+  }
+
+  /** Lets go of the folder. */
+  close(): void {
+    held.get(this.#storage)?.delete(this.dir);
   }
 
   async appendMetrics(metrics: StepMetrics): Promise<void> {
@@ -187,7 +204,28 @@ export class Run {
  *   another configuration
  */
 export async function openRun(storage: Storage, config: TrainConfig): Promise<Run> {
-  const dir = config.out ?? (await freeRunFolder(storage, config));
+  const own = held.get(storage) ?? new Set();
+  held.set(storage, own);
+  let dir = config.out ?? (await freeRunFolder(storage, config));
+  // Somebody else may have taken the name while it was looked for.
+  while (config.out === null && own.has(dir)) dir = await freeRunFolder(storage, config);
+  if (own.has(dir)) {
+    throw new CohortError(
+      "bad-input",
+      `run folder ${dir}: another run is writing to it`,
+      "wait for its end, or give another --out (in a configuration: out)",
+    );
+  }
+  own.add(dir);
+  try {
+    return await openFolder(storage, config, dir);
+  } catch (error) {
+    own.delete(dir);
+    throw error;
+  }
+}
+
+async function openFolder(storage: Storage, config: TrainConfig, dir: string): Promise<Run> {
   const names = (await storage.exists(dir)) ? await listOrRefuse(storage, dir) : [];
   if (names.length > 0 && !config.resume) {
     throw new CohortError(
@@ -197,6 +235,8 @@ export async function openRun(storage: Storage, config: TrainConfig): Promise<Ru
     );
   }
   let resumed: Checkpoint | null = null;
+  const notes: string[] = [];
+  if (names.length === 0 && config.resume) notes.push(`there is no run in ${dir} to resume: a new one begins`);
   if (names.length > 0) {
     const before = (await readRunConfig(storage, dir)) as Record<string, unknown>;
     refuseOtherConfig(dir, await withMoved(storage, before, config), config);
@@ -205,6 +245,20 @@ export async function openRun(storage: Storage, config: TrainConfig): Promise<Ru
       if (name.startsWith(".writing-")) await storage.remove(`${dir}/${CHECKPOINTS}/${name.replace(/\/$/, "")}`);
     }
     const last = resumed?.step ?? -1;
+    if (last > config.steps) {
+      throw new CohortError(
+        "bad-config",
+        `run folder ${dir}: steps is ${config.steps}, and ${last} are done`,
+        `give ${last} or more to continue it, or start a new run with another --out (in a configuration: out)`,
+      );
+    }
+    const { schedule } = config.optimizer;
+    if (last > 0 && before.steps !== config.steps && schedule !== "constant") {
+      const fresh = `a run of ${config.steps} steps from the start would have had others`;
+      notes.push(
+        `steps was ${before.steps} and is ${config.steps}: the ${schedule} schedule goes on at another learning rate, and ${fresh}`,
+      );
+    }
     for (const file of [METRICS, SAMPLES]) await dropAfter(storage, `${dir}/${file}`, last);
     // The evaluation after training is one on the way where the run goes further, or is to be evaluated in another way.
     const same = (["evalPrompts", "evalSamples"] as const).every((key) => before[key] === config[key]);
@@ -224,7 +278,7 @@ export async function openRun(storage: Storage, config: TrainConfig): Promise<Ru
       { cause },
     );
   }
-  return new Run(storage, dir, { ...config, out: dir }, resumed);
+  return new Run(storage, dir, { ...config, out: dir }, resumed, notes);
 }
 
 async function listOrRefuse(storage: Storage, dir: string): Promise<string[]> {
@@ -286,14 +340,35 @@ async function withMoved(
   return { ...before, reference, task };
 }
 
+/** What is not the same, key by key: [path, "was … and is …"]. */
+function differences(path: string, was: unknown, is: unknown): [string, string][] {
+  if (canonical(was) === canonical(is)) return [];
+  if (isObject(was) && isObject(is)) {
+    const keys = [...new Set([...Object.keys(was), ...Object.keys(is)])];
+    // Without a key in common it is another kind of thing, such as a file in place of a built-in task.
+    const kin = keys.some((key) => key in was && key in is) || [was, is].some((one) => Object.keys(one).length === 0);
+    if (kin) return keys.flatMap((key) => differences(`${path}.${key}`, was[key], is[key]));
+  }
+  const shown = (value: unknown) => (value === undefined ? "not given" : canonical(value));
+  return [[path, `was ${shown(was)} and is ${shown(is)}`]];
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
 function refuseOtherConfig(dir: string, before: Record<string, unknown>, config: TrainConfig): void {
   const now = config as unknown as Record<string, unknown>;
   // A model directory may have moved; the sizes of a new model may not change.
   const moved = typeof before.model === "string" && typeof now.model === "string";
   const differ = Object.keys(now)
     .filter((name) => !FREE.has(name) && !(name === "model" && moved))
-    .filter((name) => canonical(before[name]) !== canonical(now[name]))
-    .map((name) => `${name} was ${canonical(before[name])} and is ${canonical(now[name])}`);
+    .flatMap((name) => differences(name, before[name], now[name]))
+    // The optimiser's learning rate is the run's, and the warm start's follows it where it is not given.
+    .filter(([path, change], _, all) => {
+      const [first] = all.find(([other]) => other === "optimizer.learningRate") ?? [path];
+      return first === path || !path.endsWith("learningRate") || !all.some(([p, c]) => p === first && c === change);
+    })
+    .map(([path, change]) => `${path} ${change}`);
   if (differ.length > 0) {
     throw new CohortError(
       "bad-config",

@@ -51,7 +51,11 @@ export async function train(
       : await Trainer.create(config, source, runtime);
   try {
     const run = await openRun(runtime.storage, config);
-    return await loop(trainer, run, runtime, hooks, began);
+    try {
+      return await loop(trainer, run, runtime, hooks, began);
+    } finally {
+      run.close();
+    }
   } finally {
     trainer.close();
   }
@@ -121,6 +125,7 @@ async function loop(
     }
   }
   start();
+  for (const note of run.notes) hooks.onNote?.(note);
   await trainer.warmStart(hooks);
   if (!hooks.signal?.aborted) {
     await trainer.settleReference(`${run.dir}/reference`, run.resumed?.dir);
@@ -139,7 +144,18 @@ async function loop(
         interrupted = true;
         break;
       }
-      const { metrics, lines } = await trainer.trainStep();
+      const done = await trainer.trainStep().catch((error) => {
+        // Whoever stops a run waits for no reward: the step is lost, what was there before it is kept.
+        const lost = hooks.signal?.aborted && error instanceof CohortError && error.code === "bad-reward";
+        if (!lost) throw error;
+        hooks.onNote?.(`step ${trainer.step + 1} is given up: ${error.message}`);
+        return null;
+      });
+      if (!done) {
+        interrupted = true;
+        break;
+      }
+      const { metrics, lines } = done;
       trainer.policyReference.follow(trainer.step);
       if (trainer.step === 1 && Math.abs(metrics.loss ?? 1) < 1e-6 && metrics.grad_norm !== 0)
         hooks.onNote?.(ON_POLICY);

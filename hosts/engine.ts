@@ -47,6 +47,7 @@ import { HeldDevice } from "./held-device.ts";
 import { type Logger, loggerList, withLoggers } from "./log/logger.ts";
 import type { AppGpuDevice } from "./own-gpu.ts";
 import { startRun, type TrainingRun } from "./running.ts";
+import { stoppable } from "./stoppable.ts";
 
 /** Prompts and rewards that an app hands over in JavaScript, in place of the configuration's task. */
 export interface AppTask {
@@ -211,7 +212,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
     void held.now;
     if (parts.note) hooks.onNote?.(parts.note);
     let config = withAppTask(asked, task);
-    const from = await source(asked, task, hooks.onNote);
+    const { source: from, close } = stoppable(await source(asked, task, hooks.onNote), hooks.signal);
     const told = tellOnce({
       ...hooks,
       async beforeStep(step) {
@@ -219,7 +220,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
         void held.now;
       },
     });
-    const result = await held.use(
+    const work = held.use(
       async (on) => {
         await on.allow?.(config.precision);
         return train(config, from, runtimeOn(on), told.hooks);
@@ -232,6 +233,7 @@ export function makeEngine(parts: EngineParts): HostEngine {
         hooks.onNote?.(`${reason}; the run ${from} on ${device.name}, with the same bits`);
       },
     );
+    const result = await work.finally(close);
     return { ...result, seconds: (clock() - began) / 1000 };
   };
   const loggedRun = async (config: TrainConfig, asked: RunHooks = {}) => {
@@ -286,10 +288,10 @@ export function makeEngine(parts: EngineParts): HostEngine {
       });
     },
     doctor: async () => held.now.doctor(),
-    async conformance(onKernel) {
+    async conformance(onKernel, only) {
       const { device, numeric } = held.now;
       const { conformanceReport } = await import("../core/conformance-report.ts");
-      return { device: device.name, kernels: await conformanceReport(device, onKernel, numeric) };
+      return { device: device.name, kernels: await conformanceReport(device, onKernel, numeric, only) };
     },
     close: () => held.close(),
   };

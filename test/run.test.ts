@@ -17,6 +17,7 @@ async function filled(steps: number, checkpoints: number[]): Promise<Storage> {
     await run.appendSamples([{ step, when: "train", prompt: "p", completion: "c", reward: 1 }]);
     if (checkpoints.includes(step)) await run.checkpoint(step, (dir) => storage.write(`${dir}/weights`, `w${step}`));
   }
+  run.close();
   return storage;
 }
 
@@ -54,6 +55,40 @@ test("a resumed run goes on from its newest checkpoint, and no step stands twice
   expect((await run.metrics()).map((m) => m.step)).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
+test("a folder is one run's at a time, and a default name goes to one of two that ask at once", async () => {
+  const storage = memoryStorage();
+  const run = await openRun(storage, config());
+  await expect(openRun(storage, config({ resume: true }))).rejects.toThrow(
+    /^run folder r: another run is writing to it/,
+  );
+  run.close();
+  expect((await openRun(storage, config({ resume: true }))).dir).toBe("r");
+  const both = await Promise.all([openRun(storage, parseConfig({})), openRun(storage, parseConfig({}))]);
+  expect(both.map(({ dir }) => dir).sort()).toEqual(["runs/sort-grpo-0", "runs/sort-grpo-0-2"]);
+});
+
+test("fewer steps than are done are refused; what else may surprise is told", async () => {
+  const storage = await filled(7, [5]);
+  const fewer = openRun(storage, config({ resume: true, steps: 4 }));
+  await expect(fewer).rejects.toThrow(/^run folder r: steps is 4, and 5 are done — give 5 or more/);
+  expect((await readLines(storage, "r/metrics.jsonl")).length).toBe(7);
+  const same = await openRun(storage, config({ resume: true }));
+  expect(same.notes).toEqual([]);
+  same.close();
+  const longer = { resume: true, steps: config().steps + 1 };
+  const constant = await openRun(storage, config(longer));
+  expect(constant.notes).toEqual([]);
+  const falling = { optimizer: { schedule: "linear" } };
+  const elsewhere = memoryStorage();
+  const begun = await openRun(elsewhere, config(falling));
+  await begun.checkpoint(2, (dir) => elsewhere.write(`${dir}/weights`, "w"));
+  begun.close();
+  const { notes } = await openRun(elsewhere, config({ ...falling, ...longer }));
+  expect(notes.join()).toMatch(/the linear schedule goes on at another learning rate/);
+  const other = await openRun(memoryStorage(), config({ resume: true }));
+  expect(other.notes).toEqual(["there is no run in r to resume: a new one begins"]);
+});
+
 test("without a checkpoint a resumed run starts over", async () => {
   const storage = await filled(3, []);
   const run = await openRun(storage, config({ resume: true }));
@@ -73,6 +108,7 @@ test("a checkpoint is complete or absent", async () => {
   expect(await listCheckpoints(storage, "r")).toEqual([{ step: 3, dir: "r/checkpoints/step-3" }]);
   expect(await text(storage, "r/checkpoints/latest")).toBe("step-3\n");
   await storage.write("r/checkpoints/.writing-step-9/weights", "killed");
+  run.close();
   await openRun(storage, config({ resume: true }));
   expect(await storage.list("r/checkpoints")).toEqual(["latest", "step-3/"]);
 });
@@ -102,7 +138,7 @@ describe("another configuration", () => {
     const failure = await openRun(storage, other).catch((e) => e);
     expect(failure.message).toContain('recipe was "grpo" and is "dapo"');
     expect(failure.message).toContain("seed was 0 and is 1");
-    expect(failure.message).toContain("optimizer was");
+    expect(failure.message).toContain("optimizer.beta1 was");
     expect((await readLines(storage, "r/metrics.jsonl")).length).toBe(3);
   });
 

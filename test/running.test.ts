@@ -88,3 +88,27 @@ test("a run that fails says so to who waits and to who iterates", async () => {
   ).rejects.toThrow(/no judge today/);
   await expect(run.result).rejects.toThrow(/no judge today/);
 });
+
+test("a stopped run gives up a reward that never settles; the steps before it are kept", async () => {
+  let asked = 0;
+  const notes: string[] = [];
+  const stuck = {
+    prompts: task.prompts,
+    rewards: async (sample: { completionIds: ArrayLike<number> }) => {
+      // Two of the trial before training, four a step.
+      if (++asked > 12) await new Promise(() => {});
+      return task.rewards(sample);
+    },
+  };
+  const stop = new AbortController();
+  const run = engine.start(config("stuck", 50), {
+    task: stuck,
+    signal: stop.signal,
+    onNote: (text) => void notes.push(text),
+    onStep: ({ step }) => void (step === 2 && setTimeout(() => stop.abort(), 50)),
+  });
+  const { interrupted, steps, checkpoint } = await run.result;
+  expect([interrupted, steps]).toEqual([true, 2]);
+  expect(checkpoint).toMatch(/step-2$/);
+  expect(notes.join()).toMatch(/step 3 is given up: .*nothing came of it in the 5 s/);
+}, 30_000);

@@ -12,7 +12,7 @@ export interface Param<T> {
   /** Of a value of any type: that it is a list of finite numbers, each at least `min`; so many of them where `length` says. */
   items?: { min?: number; length?: number };
   /** The key of the run's configuration that it repeats: a run that does not set the parameter takes that key's value. */
-  config?: "promptsPerStep" | "rolloutsPerPrompt" | "learningRate";
+  config?: "promptsPerStep" | "rolloutsPerPrompt" | "learningRate" | "maxTokens";
 }
 
 interface Bounds {

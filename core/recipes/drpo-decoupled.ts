@@ -21,7 +21,10 @@ hinge keeps the KL to the rollout policy under delta (as DisCO). The value of th
     beta: number(1000, "strength of the constraint", { min: 0 }),
     delta: number(1e-4, "KL that is free, nats"),
     kl_type: choice("kl", ["kl", "low_var_kl"], "K: mean of lp_old − lp, or of ρ − ln ρ − 1"),
-    max_length: integer(512, "length of the response buffer: the generation limit, in tokens", { min: 1 }),
+    max_length: integer(512, "length of the response buffer: the generation limit, in tokens", {
+      min: 1,
+      config: "maxTokens",
+    }),
     note: anything("", "free text of a case"),
   },
   loss: (c, p) => {

@@ -11,7 +11,7 @@ trajectory's own length, so that long wrong answers are not favoured: a constant
 The constant is the generation limit of the run, never the batch's longest row.`,
   formula: "A = R − mean_g; loss = Σ_{i,t} [−min(ρA, clip(ρ)A) + beta·k3] / (N·max_len)",
   params: {
-    max_len: number(512, "generation limit of the run, in tokens", { min: 1 }),
+    max_len: number(512, "generation limit of the run, in tokens", { min: 1, config: "maxTokens" }),
   },
   advantage: (c) => centred(c.reward, c.group, c.optional("reward.present")),
   aggregate: (c, loss, p) => seqMeanTokenSumNorm(c, loss, p.max_len),
