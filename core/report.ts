@@ -318,7 +318,9 @@ export function report(input: ReportInput): string {
   facts.push([`${shown}, first → last step`, `${formatNumber(metrics[0]?.[shown])} → ${formatNumber(last?.[shown])}`]);
   facts.push(["steps", String(last?.step ?? 0)]);
   facts.push(["tokens", formatNumber(last?.num_tokens)]);
-  if (input.seconds !== undefined) facts.push(["time", duration(input.seconds)]);
+  // A run that was resumed took its steps' time before, too.
+  const stepped = input.metrics.reduce((sum, { step_time }) => sum + (step_time ?? 0), 0);
+  if (input.seconds !== undefined) facts.push(["time", duration(Math.max(input.seconds, stepped))]);
 
   const derived = describeConfig(config);
   const paper = recipe.paper

@@ -162,8 +162,14 @@ async function loop(
       // Baselines beyond the group learn from equal rewards too: the gradient decides.
       const idle = metrics.frac_reward_zero_std === 1 && metrics.grad_norm === 0;
       alike = idle ? alike + 1 : Number.NEGATIVE_INFINITY;
-      if (alike === ALIKE_STEPS)
-        hooks.onNote?.(`nothing was learned in the first ${ALIKE_STEPS} steps: ${NOTHING_TO_LEARN}`);
+      // One such step is by chance where groups have more than one member.
+      const alone = config.rolloutsPerPrompt === 1;
+      if (alike === (alone ? 1 : ALIKE_STEPS))
+        hooks.onNote?.(
+          alone
+            ? `nothing was learned: rolloutsPerPrompt is 1, and a group of one differs from nobody; set it to 2 or more, or take a recipe with a baseline beyond the group`
+            : `nothing was learned in the first ${ALIKE_STEPS} steps: ${NOTHING_TO_LEARN}`,
+        );
       await run.appendMetrics(metrics);
       await run.appendSamples(lines);
       hooks.onStep?.(metrics);

@@ -112,3 +112,10 @@ test("a stopped run gives up a reward that never settles; the steps before it ar
   expect(checkpoint).toMatch(/step-2$/);
   expect(notes.join()).toMatch(/step 3 is given up: .*nothing came of it in the 5 s/);
 }, 30_000);
+
+test("groups of one are told after the first step", async () => {
+  const notes: string[] = [];
+  const alone = { ...config("alone", 2), rolloutsPerPrompt: 1 };
+  await engine.train(alone, { task, onNote: (text) => void notes.push(text) });
+  expect(notes.filter((text) => /rolloutsPerPrompt is 1/.test(text)).length).toBe(1);
+});
