@@ -1,9 +1,12 @@
 /** Code run against tests in the sandbox: what counts, and what hostile programs get. Nothing of them reaches the process. */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { runRewards } from "../core/rewards/index.ts";
 import { type CodeOptions, codeTests } from "../hosts/rewards/index.ts";
+import * as sandbox from "../hosts/rewards/sandbox.ts";
+
+vi.mock("../hosts/rewards/sandbox.ts", { spy: true });
 
 const tests = ["add(1, 2) === 3", { call: "add([1], [2])", equals: "12" }, "add(0.5, 0.25) === 0.75"];
 async function score(program: string, options: CodeOptions = {}, own: unknown = tests): Promise<number | null> {
@@ -27,6 +30,40 @@ test("what a test needs: a list of expressions or calls", async () => {
   await expect(score("1", {}, [])).rejects.toThrow(/codeTests: column "tests" is \[\] — give a list/);
   await expect(score("1", {}, [{ call: "f()" }])).rejects.toThrow(/give a list/);
   await expect(score("1", { tests: "checks" })).rejects.toThrow(/no column "checks" .*codeTests\(\{ tests: "…" \}\)/);
+});
+
+describe("a test that does not parse is the row's fault", () => {
+  test.each([
+    [
+      "f(1 ==",
+      /^codeTests: test 2 of column "tests", "f\(1 ==", does not parse: SyntaxError: .+ — correct it in the prompts/,
+    ],
+    [{ call: "f(1))", equals: 1 }, /test 2 of column "tests", "f\(1\)\)", does not parse: SyntaxError/],
+    ["", null],
+    ["const same = f(1); same === 1", null],
+    ["throw new SyntaxError('not of the text')", null],
+    ["absent.x", null],
+    ["async () => await f(1)", null],
+  ])("%j", async (test, refused) => {
+    const list = ["const same = 1; f(same) === 1", test, 'let left; "a}b" === "a}b"'];
+    const scored = score("const f = (x) => x", {}, list);
+    if (refused) await expect(scored).rejects.toThrow(refused);
+    else expect(await scored).toBeGreaterThan(0);
+  });
+
+  test("nothing of a test runs before the program; a text is asked about once", async () => {
+    const fn = codeTests();
+    const row = { prompt: "p", tests: ["n === 1", "++n === 2"] };
+    const one = (completion: string, own = row) => fn({ prompt: "p", completion, completionIds: [], row: own });
+    const run = vi.mocked(sandbox.runInSandbox).mockClear();
+    const scores = await Promise.all([one("let n = 1"), one("let n = 1"), one("")]);
+    expect(scores).toEqual([1, 1, 0]);
+    expect(run.mock.calls.filter(([{ program }]) => program.startsWith("throw 0;")).length).toBe(2);
+    // Even where no completion is read.
+    await expect(one("x".repeat(200_000), { prompt: "p", tests: ["(", "n"] })).rejects.toThrow(
+      /test 1 .* does not parse/,
+    );
+  });
 });
 
 describe("hostile programs get 0, and the next one its due", () => {

@@ -2,9 +2,11 @@
 import { CohortError } from "../../core/errors.ts";
 import { fencedBlock } from "../../core/rewards/answer.ts";
 import type { RewardFunction, Sample } from "../../core/rewards/reward.ts";
+import { show } from "../../core/rewards/show.ts";
 import { parseBare } from "./format.ts";
+import { above0, checkOptions, columnName, extraction, type Kind } from "./options.ts";
 import { column, tooLong } from "./row.ts";
-import { type Outcome, runInSandbox } from "./sandbox.ts";
+import { type Outcome, runInSandbox, type SandboxLimits } from "./sandbox.ts";
 
 /** An expression that must be true, or a call and the JSON value that it must give. */
 export type CodeTest = string | { readonly call: string; readonly equals: unknown };
@@ -24,6 +26,8 @@ export interface CodeOptions {
   seconds?: number;
 }
 
+const scoreKind: Kind = { may: (x) => x === "share" || x === "all", give: '"share" or "all"' };
+
 const LANGUAGES = ["js", "javascript", "mjs", "ecmascript"];
 
 /**
@@ -32,22 +36,52 @@ const LANGUAGES = ["js", "javascript", "mjs", "ecmascript"];
  * no clock; random numbers are the same each time. It runs in a worker: the page or process stays live.
  */
 export function codeTests(options: CodeOptions = {}): RewardFunction {
+  const limited = { work: above0, memory: above0, seconds: above0 };
+  checkOptions("codeTests", options, { tests: columnName, extract: extraction, score: scoreKind, ...limited });
   const { tests: name = "tests", score = "share", work = 1000, memory = 32, seconds = 10 } = options;
   const extract = options.extract ?? ((text: string) => fencedBlock(text, LANGUAGES) ?? text);
-  for (const [key, value] of Object.entries({ work, memory, seconds })) {
-    if (value > 0 && Number.isFinite(value)) continue;
-    throw new CohortError("bad-reward", `codeTests: ${key} is ${value}`, "give a number above 0");
-  }
+  const limits = { work, memory: memory * 2 ** 20, output: 1_000_000 };
+  const syntaxError = syntaxChecker(limits, 1000 * seconds);
   return async (sample) => {
     const tests = testsOf(sample, name);
+    const expressions = tests.map((test) => (typeof test === "string" ? test : test.call));
+    const errors = await Promise.all(expressions.map(syntaxError));
+    const wrong = errors.findIndex((error) => error !== null);
+    if (wrong >= 0) {
+      throw new CohortError(
+        "bad-reward",
+        `codeTests: test ${wrong + 1} of column "${name}", ${show(expressions[wrong])}, does not parse: ${errors[wrong]}`,
+        "correct it in the prompts: no completion could pass it",
+      );
+    }
     if (tooLong(sample)) return 0;
     const program = extract(sample.completion);
-    const expressions = tests.map((test) => (typeof test === "string" ? test : test.call));
-    const limits = { work, memory: memory * 2 ** 20, output: 1_000_000 };
     const answer = await runInSandbox({ program, expressions, ...limits }, 1000 * seconds);
     if (!answer || failed(answer.program)) return 0;
     const passed = tests.filter((test, i) => passes(test, answer.expressions[i])).length;
     return score === "all" ? Number(passed === tests.length) : passed / tests.length;
+  };
+}
+
+/** Texts whose syntax is remembered; beyond them all are asked anew. */
+const MOST_REMEMBERED = 100_000;
+
+/** The syntax error of a test, or null: asked of the sandbox once for each text, which is not run. */
+function syntaxChecker(limits: SandboxLimits, timeout: number): (test: string) => Promise<string | null> {
+  const known = new Map<string, Promise<string | null>>();
+  const ask = async (test: string) => {
+    // A script is parsed to its end before its first statement runs; a runtime of its own, since names may stand in two tests.
+    const answer = await runInSandbox({ program: `throw 0;\n${test}`, expressions: [], ...limits }, timeout);
+    const outcome = answer?.program;
+    return outcome && "error" in outcome && outcome.message.startsWith("SyntaxError") ? outcome.message : null;
+  };
+  return (test) => {
+    if (known.size >= MOST_REMEMBERED) known.clear();
+    const answer = known.get(test) ?? ask(test);
+    known.set(test, answer);
+    // A worker that could not be started may be at the next try.
+    answer.catch(() => known.delete(test));
+    return answer;
   };
 }
 
@@ -80,7 +114,7 @@ function testsOf(sample: Sample, name: string): readonly CodeTest[] {
   if (Array.isArray(value) && value.length > 0 && value.every(right)) return value;
   throw new CohortError(
     "bad-reward",
-    `codeTests: column "${name}" is ${JSON.stringify(value)?.slice(0, 80)}`,
+    `codeTests: column "${name}" is ${show(value)}`,
     'give a list of "f(1) === 2" or {"call": "f(1)", "equals": 2}',
   );
 }

@@ -3,13 +3,28 @@ import { type Schema, Validator } from "@cfworker/json-schema";
 import { CohortError } from "../../core/errors.ts";
 import { fencedBlock } from "../../core/rewards/answer.ts";
 import type { RewardFunction } from "../../core/rewards/reward.ts";
+import { characters, checkOne, checkOptions, extraction, finite, flag, type Kind } from "./options.ts";
 import { column, MAX_CHARACTERS, tooLong } from "./row.ts";
+import { checkSchema } from "./schema.ts";
+
+const isExpression = (x: unknown): x is RegExp => Object.prototype.toString.call(x) === "[object RegExp]";
+const patternKind: Kind = {
+  may: (x) => typeof x === "string" || isExpression(x),
+  give: "a regular expression: regexFormat(/<answer>.*<\\/answer>/s)",
+};
+/** What it says is checked apart. */
+const schemaKind: Kind = {
+  may: (x) => (typeof x === "object" && x !== null) || typeof x === "boolean" || (typeof x === "string" && x !== ""),
+  give: "a JSON schema, or the name of the column that holds one",
+};
 
 /**
  * 1 where the whole completion matches (`part`: where a part of it does), else 0. The engine's own expressions cannot be
  * stopped: write ones that do not backtrack without end ((a+)+ does), completions are cut at `most` characters.
  */
 export function regexFormat(pattern: RegExp | string, options: { part?: boolean; most?: number } = {}): RewardFunction {
+  checkOne("regexFormat", "the pattern", pattern, patternKind);
+  checkOptions("regexFormat", options, { part: flag, most: characters });
   const { part = false, most = 10_000 } = options;
   const given = typeof pattern === "string" ? expression(pattern) : pattern;
   // A global or sticky expression would remember where it stopped.
@@ -42,6 +57,7 @@ export interface JsonOptions {
  * a key like `__proto__` or `constructor` is a key.
  */
 export function jsonFormat(options: JsonOptions = {}): RewardFunction {
+  checkOptions("jsonFormat", options, { schema: schemaKind, parses: finite, extract: extraction });
   const { schema = true, parses = 0.2 } = options;
   const extract = options.extract ?? ((text: string) => fencedBlock(text, ["json"]) ?? text);
   const validators = new Map<string, Validator>();
@@ -51,7 +67,7 @@ export function jsonFormat(options: JsonOptions = {}): RewardFunction {
     if (typeof schema === "string") {
       const own = column(sample, schema, "jsonFormat", "schema");
       const key = JSON.stringify(own);
-      validator = validators.get(key) ?? validatorOf(own);
+      validator = validators.get(key) ?? validatorOf(own, `the row's ${schema}`);
       if (validators.size < 1000) validators.set(key, validator);
     }
     if (tooLong(sample)) return 0;
@@ -61,14 +77,12 @@ export function jsonFormat(options: JsonOptions = {}): RewardFunction {
   };
 }
 
-function validatorOf(schema: unknown): Validator {
-  if ((typeof schema !== "object" && typeof schema !== "boolean") || schema === null || Array.isArray(schema)) {
-    throw new CohortError("bad-reward", `jsonFormat: schema is ${JSON.stringify(schema)}`, "give a JSON schema");
-  }
+function validatorOf(schema: unknown, where = "schema"): Validator {
+  checkSchema(schema, where);
   try {
     return new Validator(schema as Schema | boolean, "2020-12");
   } catch (cause) {
-    throw new CohortError("bad-reward", `jsonFormat: the schema: ${(cause as Error).message}`, "correct it", { cause });
+    throw new CohortError("bad-reward", `jsonFormat: ${where}: ${(cause as Error).message}`, "correct it", { cause });
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { CohortError } from "../../core/errors.ts";
 import type { RewardFunction, Sample } from "../../core/rewards/reward.ts";
+import { above0, atLeast0, characters, checkOptions, count, count0, functionOf, type Kinds, text } from "./options.ts";
 
 export interface JudgeOptions {
   /** up to and with the version: "https://api.example.com/v1" */
@@ -40,17 +41,35 @@ export interface JudgeOptions {
 const backoff = (k: number) => Math.min(30, 2 ** k);
 const wait = (seconds: number) => new Promise<void>((done) => setTimeout(done, seconds * 1000));
 
+const kinds: Kinds<JudgeOptions> = {
+  baseUrl: { may: (x) => typeof x === "string" && /^https?:\/\//.test(x), give: '"https://…/v1"' },
+  model: text,
+  apiKey: { may: (x) => typeof x === "string", give: "a text, or leave it out", secret: true },
+  rubric: { may: (x) => typeof x === "string", give: "a text that says what a good answer is" },
+  range: {
+    may: (x) => Array.isArray(x) && x.length === 2 && x.every(Number.isFinite) && x[0] < x[1],
+    give: "[lowest, highest], like [0, 10]",
+  },
+  messages: functionOf("sample", "a list of messages"),
+  parse: functionOf("reply", "the score, or null"),
+  concurrency: count,
+  requestsPerMinute: above0,
+  timeout: { may: above0.may, give: "a number of seconds above 0" },
+  retries: count0,
+  temperature: atLeast0,
+  onSkip: functionOf("reason", "nothing"),
+  most: characters,
+  fetch: { may: (x) => typeof x === "function", give: "a function like fetch" },
+};
+
 /** The judge's score in 0 … 1; null where it gave none. */
 export function judge(options: JudgeOptions): RewardFunction {
+  checkOptions("judge", options, kinds, ["baseUrl", "model", "rubric"]);
   const { baseUrl, model, rubric, range = [0, 10], concurrency = 8, requestsPerMinute, timeout = 60 } = options;
   const { retries = 4, temperature = 0, onSkip = () => {}, most = 20_000, parse = lastNumber } = options;
   const call = options.fetch ?? fetch;
   const address = `${baseUrl.replace(/\/+$/, "")}/chat/completions`;
-  if (!/^https?:\/\//.test(baseUrl)) {
-    throw new CohortError("bad-reward", `judge: baseUrl is ${JSON.stringify(baseUrl)}`, 'give "https://…/v1"');
-  }
   const [low, high] = range;
-  if (!(low < high)) throw new CohortError("bad-reward", `judge: range is ${low} … ${high}`, "give [lowest, highest]");
   const messages = options.messages ?? ((sample: Sample) => standardMessages(sample, rubric, range, most));
   const turn = gate(concurrency, requestsPerMinute);
 

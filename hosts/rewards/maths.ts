@@ -4,6 +4,7 @@ import { finalAnswer } from "../../core/rewards/answer.ts";
 import { sameAnswer, type Undecided } from "../../core/rewards/compare.ts";
 import { type Expression, variablesOf } from "../../core/rewards/expression.ts";
 import type { RewardFunction } from "../../core/rewards/reward.ts";
+import { checkOptions, columnName, extraction, flag } from "./options.ts";
 import { textColumn, tooLong } from "./row.ts";
 
 export interface MathOptions {
@@ -20,6 +21,7 @@ export interface MathOptions {
 
 /** 1 where the completion's final answer equals the row's, else 0. */
 export function mathAnswer(options: MathOptions = {}): RewardFunction {
+  checkOptions("mathAnswer", options, { answer: columnName, symbolic: flag, extract: extraction });
   const { answer = "answer", symbolic = false, extract = finalAnswer } = options;
   return async (sample) => {
     const undecided = symbolic ? await numericEquality() : undefined;

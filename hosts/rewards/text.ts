@@ -2,6 +2,7 @@
 import { CohortError } from "../../core/errors.ts";
 import { finalAnswer } from "../../core/rewards/answer.ts";
 import type { RewardFunction, Sample } from "../../core/rewards/reward.ts";
+import { checkOptions, columnName, extraction, flag, type Kind } from "./options.ts";
 import { column, textColumn, tooLong } from "./row.ts";
 
 export interface TextOptions {
@@ -18,6 +19,7 @@ const same = (a: string, b: string, strict: boolean) => (strict ? a === b : plai
 
 /** 1 where the completion is the row's answer; of a list of answers, one of them. */
 export function exactAnswer(options: TextOptions = {}): RewardFunction {
+  checkOptions("exactAnswer", options, { answer: columnName, extract: extraction, strict: flag });
   const { answer = "answer", extract = (text) => text, strict = false } = options;
   return (sample) => {
     const wanted = Array.isArray(column(sample, answer, "exactAnswer"))
@@ -34,11 +36,17 @@ export interface ChoiceOptions extends Omit<TextOptions, "strict"> {
   choices?: readonly string[];
 }
 
+const twoChoices: Kind = {
+  may: (x) => Array.isArray(x) && x.length > 1 && x.every((choice) => typeof choice === "string" && choice !== ""),
+  give: 'a list of two or more texts, like ["yes", "no"]',
+};
+
 /**
  * 1 where the completion chooses the row's answer and no other: the final answer is taken (core/rewards/answer.ts), and the
  * choices in it counted as whole words.
  */
 export function choiceAnswer(options: ChoiceOptions = {}): RewardFunction {
+  checkOptions("choiceAnswer", options, { answer: columnName, choices: twoChoices, extract: extraction });
   const { answer = "answer", choices = ["A", "B", "C", "D", "E"], extract = finalAnswer } = options;
   const patterns = choices.map((choice) => {
     const literal = choice.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
@@ -63,6 +71,7 @@ export function choiceAnswer(options: ChoiceOptions = {}): RewardFunction {
 
 /** F1 of the items in the completion (parted by commas, semicolons or lines) and those of the row: 1 for the same set. */
 export function setAnswer(options: Omit<TextOptions, "strict"> = {}): RewardFunction {
+  checkOptions("setAnswer", options, { answer: columnName, extract: extraction });
   const { answer = "answer", extract = (text) => text } = options;
   const items = (text: string) => text.split(/[,;\n]+/).map((item) => plain(item).replace(/^(?:[-*•]|\d+[.)])\s+/, ""));
   return (sample) => {
