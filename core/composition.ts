@@ -10,7 +10,7 @@
 import type { TrainConfig } from "./config.ts";
 import { CohortError } from "./errors.ts";
 import { recipeIds } from "./generated/recipe-ids.ts";
-import { compose, loadRecipe, type Recipe, SLOTS, type SlotName } from "./recipe.ts";
+import { compose, didYouMean, loadRecipe, type Recipe, SLOTS, type SlotName, similarIds } from "./recipe.ts";
 
 /** Which configuration keys name options, and what their short names stand for: `kl: "k3"` is the recipe kl-k3. */
 const KEYS = [
@@ -30,6 +30,7 @@ export async function recipeOf(config: Choices): Promise<Recipe> {
   for (const { key, prefix, lends } of KEYS) {
     for (const name of [config[key] ?? []].flat()) {
       const id = prefix && recipeIds.includes(prefix + name) ? prefix + name : name;
+      if (!recipeIds.includes(id)) throw await unknown(key, name, prefix, lends);
       const lender = await loadRecipe(id);
       const slots = lends.filter((slot) => lender[slot]);
       if (slots.length === 0) {
@@ -43,4 +44,24 @@ export async function recipeOf(config: Choices): Promise<Recipe> {
     }
   }
   return Object.keys(parts).length === 0 ? base : compose(base, parts);
+}
+
+/** More ids than this are no help in a sentence. */
+const FEW = 24;
+
+/** The refusal of an id that is none: only those that fit the key are suggested, by their short names. */
+async function unknown(key: string, name: string, prefix: string, lends: readonly SlotName[]): Promise<CohortError> {
+  const named = recipeIds.filter((id) => id.startsWith(prefix));
+  const short = named.map((id) => id.slice(prefix.length));
+  const loaded = prefix ? [] : await Promise.all(named.map(loadRecipe));
+  const fitting = loaded.filter((recipe) => lends.some((slot) => recipe[slot]));
+  // Whole systems lend too, but most of those with a filter are not looked up for it.
+  const usual = fitting.filter((recipe) => recipe.option || (key === "correction" && recipe.weight));
+  const ids = (recipes: readonly Recipe[]) => recipes.map(({ id }) => id);
+  const plain = name.startsWith(prefix) ? name.slice(prefix.length) : name;
+  const guesses = [...(prefix ? [short] : []), ids(usual), ids(fitting)].map((list) => similarIds(plain, list));
+  const meant = guesses.find((list) => list.length > 0);
+  const all = prefix ? short : ids(usual);
+  const listed = all.length <= FEW ? `it takes ${all.join(", ")}` : "`cohort list` says option beside those that fit";
+  return new CohortError("unknown-recipe", `${key}: unknown recipe '${name}'`, meant ? didYouMean(meant) : listed);
 }

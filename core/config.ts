@@ -31,10 +31,11 @@ const texts = v.custom<string[]>(
   "a list of names",
 );
 
-const names = v.custom<string[]>(
-  (x) => Array.isArray(x) && x.every((y) => typeof y === "string" && y.length > 0),
-  "a list of ids",
-);
+const ids = (example: string) =>
+  v.custom<string[]>(
+    (x) => Array.isArray(x) && x.every((y) => typeof y === "string" && y.length > 0),
+    `a list of ids, as in --set '${example}'`,
+  );
 
 /** A key with a default and a line of help. */
 function key<S extends v.GenericSchema, const D extends v.InferInput<S>>(schema: S, standard: D, doc: string) {
@@ -103,10 +104,10 @@ const keys = {
   recipe: key(text, "grpo", "id of the algorithm; `cohort list` shows all"),
   params: key(record, {}, "the recipe's parameters; `cohort list ID` shows them"),
   kl: key(absent(text), null, "KL estimator put into the recipe, such as k3-unbiased; `cohort list` shows kl-*"),
-  filter: key(names, [], "filters put into the recipe, such as dynamic-sampling"),
+  filter: key(ids('filter=["dynamic-sampling"]'), [], "filters put into the recipe, such as dynamic-sampling"),
   correction: key(absent(text), null, "mismatch correction put into the recipe, such as icepop"),
   aggregate: key(absent(text), null, "aggregation put into the recipe, such as token-mean"),
-  options: key(names, [], "further option recipes put into the recipe"),
+  options: key(ids('options=["entropy-bonus"]'), [], "further option recipes put into the recipe"),
   promptsPerStep: key(whole(1), 16, "prompts drawn in a step; examples, where the task is a data set"),
   rolloutsPerPrompt: key(whole(1), 8, "completions sampled for each prompt: the size of a group"),
   promptPool: key(

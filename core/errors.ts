@@ -53,16 +53,38 @@ function distance(a: string, b: string): number {
   return previous[b.length];
 }
 
-/** The candidate nearest to a misspelt name, or undefined where none is near. */
+/** Whether `letters` are the words, each once, in any order. */
+function spells(letters: string, words: readonly string[]): boolean {
+  if (words.length === 0) return letters === "";
+  return words.some(
+    (w, i) =>
+      letters.startsWith(w) &&
+      spells(
+        letters.slice(w.length),
+        words.filter((_, j) => j !== i),
+      ),
+  );
+}
+
+/**
+ * The candidate that a misspelt name means: the same words in another order or otherwise joined ("Dr. GRPO" for grpo-dr),
+ * else the nearest one by at most a third of the letters, else one that begins with it or that it begins with.
+ */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
+  const letters = name.toLowerCase().replace(/[^a-z0-9]/g, "");
   let best: string | undefined;
-  let least = Math.max(2, Math.floor(name.length / 2)) + 1;
+  let longer: string | undefined;
+  let least = Math.floor(name.length / 3) + 1;
   for (const candidate of candidates) {
-    const d = distance(name.toLowerCase(), candidate.toLowerCase());
+    const plain = candidate.toLowerCase();
+    if (letters && spells(letters, plain.split(/[^a-z0-9]+/).filter(Boolean))) return candidate;
+    const shorter = Math.min(letters.length, plain.length);
+    if (shorter >= 4 && letters.slice(0, shorter) === plain.slice(0, shorter)) longer ??= candidate;
+    const d = distance(name.toLowerCase(), plain);
     if (d < least) {
       least = d;
       best = candidate;
     }
   }
-  return best;
+  return best ?? longer;
 }

@@ -86,14 +86,49 @@ export {
   type WeightMoves,
 } from "./recipe/types.ts";
 
-/** @throws CohortError "unknown-recipe" with the nearest id */
+const wordsOf = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+
+/**
+ * Ids that an unknown one may mean, best first: the same words in another order; ids with all its words (`ppo`); ids whose
+ * paper's title has them in this order; the nearest spelling.
+ *
+ * @param titles of the papers, by id, where they are at hand
+ */
+export function similarIds(
+  id: string,
+  ids: readonly string[],
+  titles: ReadonlyMap<string, string> = new Map(),
+): string[] {
+  const words = wordsOf(id);
+  const phrase = ` ${words.join(" ")} `;
+  const held = ids.filter((other) => words.length > 0 && words.every((word) => wordsOf(other).includes(word)));
+  const exact = held.filter((other) => wordsOf(other).length === words.length);
+  if (exact.length > 0) return exact;
+  if (held.length > 0) {
+    const first = (other: string) => wordsOf(other).indexOf(words[0]);
+    return held.sort((a, b) => first(a) - first(b));
+  }
+  const titled = ids.filter((other) => ` ${wordsOf(titles.get(other) ?? "").join(" ")} `.includes(phrase));
+  if (titled.length > 0 && phrase.length > 4) return titled;
+  const near = nearest(id, ids);
+  return near ? [near] : [];
+}
+
+/** "did you mean 'a', 'b' or 'c'?" */
+export function didYouMean(ids: readonly string[]): string {
+  const quoted = ids.slice(0, 5).map((id) => `'${id}'`);
+  const last = ids.length > 5 ? "another like them" : quoted.pop();
+  return `did you mean ${quoted.length > 0 ? `${quoted.join(", ")} or ` : ""}${last}?`;
+}
+
+/** @throws CohortError "unknown-recipe" with those that may be meant */
 export async function loadRecipe(id: string): Promise<Recipe> {
   if (!recipeIds.includes(id)) {
-    const guess = nearest(id, recipeIds);
+    const guesses = similarIds(id, recipeIds);
     throw new CohortError(
       "unknown-recipe",
       `loadRecipe: unknown recipe '${id}'`,
-      guess ? `did you mean '${guess}'?` : "see `cohort list` for those there are",
+      guesses.length > 0 ? didYouMean(guesses) : "see `cohort list` for those there are",
     );
   }
   const module = (await import(`./recipes/${id}.ts`)) as { default: Recipe };

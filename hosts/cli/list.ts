@@ -1,8 +1,9 @@
 /** @file `cohort list`: the recipes by stage and the built-in tasks, or one recipe in full. */
 
 import { dataKinds } from "../../core/data/batch.ts";
+import { CohortError } from "../../core/errors.ts";
 import { jsonLine } from "../../core/log.ts";
-import { SLOTS, type Stage } from "../../core/recipe.ts";
+import { didYouMean, SLOTS, type Stage, similarIds } from "../../core/recipe.ts";
 import { loadTask, taskNames } from "../../core/tasks/index.ts";
 import type { Arguments, Command, Io, RecipeInfo } from "./command.ts";
 import { table, wrap } from "./status.ts";
@@ -17,6 +18,7 @@ replay (of recorded batches only). With ID, its paper, what it changes,
 formula, slots and parameters.
   --json  one line of JSON a recipe
 `,
+  positionals: true,
   options: { json: { type: "boolean" } },
   run,
 };
@@ -57,7 +59,10 @@ function plain(recipe: RecipeInfo): object {
 }
 
 async function run(args: Arguments, io: Io): Promise<number> {
-  const ids = args.positionals.length > 0 ? args.positionals : await io.recipeIds();
+  const known = await io.recipeIds();
+  const ids = args.positionals.length > 0 ? args.positionals : known;
+  const unknown = ids.find((id) => !known.includes(id));
+  if (unknown !== undefined) throw await noSuch(unknown, known, io);
   const recipes: RecipeInfo[] = [];
   for (const id of ids) recipes.push(await io.recipe(id));
   if (args.values.json === true) {
@@ -69,6 +74,15 @@ async function run(args: Arguments, io: Io): Promise<number> {
     args.positionals.length > 0 ? recipes.map((r) => details(r, width)).join("\n") : `${overview(recipes, width)}\n`,
   );
   return 0;
+}
+
+/** The refusal of an id, with those that may be meant, the papers' titles among what is searched. */
+async function noSuch(id: string, known: readonly string[], io: Io): Promise<CohortError> {
+  const titles = new Map<string, string>();
+  for (const other of known) titles.set(other, (await io.recipe(other)).paper?.title ?? "");
+  const guesses = similarIds(id, known, titles);
+  const remedy = guesses.length > 0 ? didYouMean(guesses) : "see `cohort list` for those there are";
+  return new CohortError("unknown-recipe", `list: unknown recipe '${id}'`, remedy);
 }
 
 function overview(recipes: readonly RecipeInfo[], width: number): string {

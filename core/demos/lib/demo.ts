@@ -4,6 +4,7 @@
  */
 import { CohortError, nearest } from "../../errors.ts";
 import { demoIds } from "../../generated/demo-ids.ts";
+import { recipeIds } from "../../generated/recipe-ids.ts";
 import type { Runtime } from "../../train.ts";
 import { type Claim, type Compared, seedInterval, together, type Verdict } from "./verdict.ts";
 
@@ -73,10 +74,11 @@ export interface DemoResult {
 /** @throws CohortError "bad-input" with the nearest id */
 export async function loadDemo(id: string): Promise<Demo> {
   if (!demoIds.includes(id)) {
-    const guess = nearest(id, demoIds);
+    const known = recipeIds.includes(id);
+    const guess = known ? undefined : nearest(id, demoIds);
     throw new CohortError(
       "bad-input",
-      `loadDemo: there is no demonstration of '${id}'`,
+      `loadDemo: there is no demonstration of '${id}'${known ? ", which is a recipe without one" : ""}`,
       guess ? `did you mean '${guess}'?` : `choose one of ${demoIds.join(", ")}`,
     );
   }
