@@ -2,6 +2,7 @@
  * @file How a kernel call is laid out on a GPU: passes, workgroups, scratch, constants, which text. A function of the
  * arguments and of which kind of adapter it is for; no choice made here changes a bit.
  */
+import { CohortError } from "./errors.ts";
 import type { KernelName } from "./kernels.ts";
 
 /** One dispatch. */
@@ -111,6 +112,9 @@ export function planOf(name: KernelName, labels: readonly string[], { words, dim
     });
   }
   if (name in groups) return one(groups[name as keyof typeof groups](dims));
+  if (name !== "attention_fwd" && name !== "attention_bwd") {
+    throw new CohortError("device", `kernel ${name}: it has no layout on a GPU`, "give it a row in core/plan.ts");
+  }
   const { sequences, heads, kvHeads, dim } = dims;
   const constants = attentionConstants(dims);
   // The table is on the device, so the number of blocks is bounded from what q has room for.
