@@ -47,9 +47,8 @@ async function score(spec: RewardSpec, sample: Sample, index: number, trial: boo
   } catch (cause) {
     // What is wrong with the row or the reward's options has a remedy of its own.
     if (isCohortError(cause)) {
-      const { code, exitCode, message } = cause;
       const row = trial ? where : `reward "${spec.name}", sample ${index}, prompt ${promptOf(sample)}`;
-      throw new CohortError(code, `${row}: ${message}`, "", { cause, exitCode });
+      throw new CohortError("bad-reward", `${row}: ${cause.message}`, "", { cause });
     }
     throw new CohortError(
       "bad-reward",
