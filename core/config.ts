@@ -11,15 +11,27 @@ import { loadTask } from "./tasks/index.ts";
 const isNumber = (x: unknown): x is number => typeof x === "number" && Number.isFinite(x);
 const isRecord = (x: unknown): x is Record<string, unknown> => typeof x === "object" && x !== null && !Array.isArray(x);
 
-const whole = (min: number, max = 2 ** 31 - 1) =>
+/** Above it counts do not fit the kernels' dimensions; named only to those who pass it. */
+const MOST = 2 ** 31 - 1;
+/** Most worker threads, as `CpuDevice` takes them. */
+export const MAX_THREADS = 64;
+
+const whole = (min: number, max = MOST) =>
   v.custom<number>(
     (x) => isNumber(x) && Number.isInteger(x) && x >= min && x <= max,
-    `a whole number ${max < 2 ** 31 - 1 ? `from ${min} to ${max}` : `of at least ${min}`}`,
+    ({ input }) => {
+      const above = typeof input === "number" && input > max;
+      return `a whole number ${max < MOST || above ? `from ${min} to ${max}` : `of at least ${min}`}`;
+    },
   );
 const real = (min: number, max = Number.POSITIVE_INFINITY) =>
   v.custom<number>(
     (x) => isNumber(x) && x >= min && x <= max,
-    max < Number.POSITIVE_INFINITY ? `a number from ${min} to ${max}` : `a number of at least ${min}`,
+    ({ input }) => {
+      if (max < Number.POSITIVE_INFINITY) return `a number from ${min} to ${max}`;
+      const kind = typeof input === "number" && !isNumber(input) ? "finite number" : "number";
+      return min === Number.NEGATIVE_INFINITY ? `a ${kind}` : `a ${kind} of at least ${min}`;
+    },
   );
 const text = v.custom<string>((x) => typeof x === "string" && x.length > 0, "a text that is not empty");
 const flag = v.custom<boolean>((x) => typeof x === "boolean", "true or false");
@@ -132,7 +144,7 @@ const keys = {
   learningRate: key(real(0), 1e-4, "peak learning rate"),
   optimizer: key(record, {}, "AdamW"),
   seed: key(whole(0, 2 ** 32 - 1), 0, "everything random follows from it"),
-  threads: key(v.union([choice("auto"), whole(1, 256)]), "auto", "worker threads; changes no number"),
+  threads: key(v.union([choice("auto"), whole(1, MAX_THREADS)]), "auto", "worker threads; changes no number"),
   backend: key(choice("auto", "wasm", "webgpu"), "auto", "where the model runs"),
   adapter: key(absent(text), null, "part of the WebGPU adapter's name; null: the first hardware adapter"),
   precision: key(choice(12, 24, "fast"), 12, "significant bits of matmul operands; fast: not exact"),

@@ -360,14 +360,14 @@ function refuseOtherConfig(dir: string, before: Record<string, unknown>, config:
   const now = config as unknown as Record<string, unknown>;
   // A model directory may have moved; the sizes of a new model may not change.
   const moved = typeof before.model === "string" && typeof now.model === "string";
-  const differ = Object.keys(now)
+  const all = Object.keys(now)
     .filter((name) => !FREE.has(name) && !(name === "model" && moved))
-    .flatMap((name) => differences(name, before[name], now[name]))
-    // The optimiser's learning rate is the run's, and the warm start's follows it where it is not given.
-    .filter(([path, change], _, all) => {
-      const [first] = all.find(([other]) => other === "optimizer.learningRate") ?? [path];
-      return first === path || !path.endsWith("learningRate") || !all.some(([p, c]) => p === first && c === change);
-    })
+    .flatMap((name) => differences(name, before[name], now[name]));
+  // The run's learning rate is the optimiser's, and the warm start's follows it where it is not given: told once.
+  const rate = all.find(([path]) => path === "optimizer.learningRate")?.[1];
+  const followers = ["learningRate", "warmStart.learningRate"];
+  const differ = all
+    .filter(([path, change]) => change !== rate || !followers.includes(path))
     .map(([path, change]) => `${path} ${change}`);
   if (differ.length > 0) {
     throw new CohortError(

@@ -4,11 +4,15 @@ import {
   configKeys,
   describeConfig,
   isFileTask,
+  MAX_THREADS,
   parseConfig,
   resolvePath,
   taskName,
 } from "../core/config.ts";
 import { CohortError } from "../core/errors.ts";
+import { openRun } from "../core/run.ts";
+import { memoryStorage } from "../core/storage.ts";
+import { CpuDevice } from "../hosts/cpu.ts";
 
 test("an empty object takes every default, and a parsed configuration parses to itself", () => {
   const config = parseConfig({});
@@ -65,14 +69,20 @@ test("all wrong keys are named at once, each with the nearest right one", () => 
 describe("wrong values are named with what is wanted", () => {
   test.each([
     [{ steps: -1 }, "steps is -1, want a whole number of at least 0"],
-    [{ steps: 1.5 }, "steps is 1.5"],
+    [{ steps: 1.5 }, "steps is 1.5, want a whole number of at least 0"],
+    [{ steps: 1e12 }, "steps is 1000000000000, want a whole number from 0 to 2147483647"],
+    [{ lora: { rank: 2000 } }, "lora.rank is 2000, want a whole number from 1 to 1024"],
+    [{ temperature: 101 }, "temperature is 101, want a number from 0 to 100"],
+    [{ learningRate: Number.POSITIVE_INFINITY }, "learningRate is Infinity, want a finite number of at least 0"],
+    [{ task: { prompts: "p", reward: "r", passAt: "x" } }, 'task.passAt is "x", want a number'],
+    [{ threads: 65 }, 'threads is 65, want "auto" or a whole number from 1 to 64'],
     [{ steps: "10" }, 'steps is "10"'],
     [{ steps: null }, "steps is null"],
     [{ topP: 0 }, "topP is 0, want a number from 0.000001 to 1"],
     [{ learningRate: Number.NaN }, "learningRate is NaN"],
     [{ precision: 16 }, 'precision is 16, want 12 or 24 or "fast"'],
     [{ backend: "cuda" }, 'backend is "cuda", want "auto" or "wasm" or "webgpu"'],
-    [{ threads: 0 }, 'threads is 0, want "auto" or a whole number from 1 to 256'],
+    [{ threads: 0 }, 'threads is 0, want "auto" or a whole number from 1 to 64'],
     [{ model: "" }, 'model is "", want a directory or {config}'],
     [{ task: "srot" }, 'did you mean "sort"'],
     [{ task: { name: "sort", length: 99 } }, "length is 99, want a whole number from 2 to 32"],
@@ -91,6 +101,11 @@ describe("wrong values are named with what is wanted", () => {
     [[], "got []"],
     ["x", 'got "x"'],
   ])("%j", (json, want) => expect(message(json)).toContain(want));
+});
+
+test("the limit of threads is the CPU device's", async () => {
+  expect(parseConfig({ threads: MAX_THREADS }).threads).toBe(MAX_THREADS);
+  await expect(CpuDevice.create(MAX_THREADS + 1)).rejects.toThrow(`from 1 to ${MAX_THREADS}`);
 });
 
 test("paths are relative to the configuration file", () => {
@@ -156,5 +171,36 @@ test("derived numbers", () => {
     optimizerStepsPerStep: 6,
     optimizerSteps: 60,
     sampledTokens: 1680,
+  });
+});
+
+describe("a run resumed under another configuration", () => {
+  const refusal = async (before: object, now: object): Promise<string> => {
+    const storage = memoryStorage({ "r/config.json": JSON.stringify(parseConfig(before)) });
+    const failure = await openRun(storage, parseConfig({ ...now, out: "r", resume: true })).catch((error) => error);
+    expect(failure).toBeInstanceOf(CohortError);
+    return failure.message.replace(/^.*another configuration: | — .*$/g, "");
+  };
+
+  test.each([
+    [{ learningRate: 1 }, { learningRate: 2 }, "optimizer.learningRate was 1 and is 2"],
+    [
+      { learningRate: 1, warmStart: { steps: 3 } },
+      { learningRate: 2, warmStart: { steps: 4 } },
+      "optimizer.learningRate was 1 and is 2; warmStart.steps was 3 and is 4",
+    ],
+    [
+      { learningRate: 1, warmStart: { learningRate: 1 } },
+      { learningRate: 2, warmStart: { learningRate: 3 } },
+      "optimizer.learningRate was 1 and is 2; warmStart.learningRate was 1 and is 3",
+    ],
+    [{}, { warmStart: { learningRate: 3 }, lora: null }, /^warmStart was null and is {"batch":32,.*}$/],
+    [{ params: { a: 1, b: [1, 2] } }, { params: { a: 1, b: [1, 3] } }, "params.b was [1,2] and is [1,3]"],
+    [{ params: {} }, { params: { a: 1 } }, "params.a was not given and is 1"],
+    [{ model: { config: {} } }, { model: { config: { layers: 3 } } }, "model.config.layers was not given and is 3"],
+    [{}, { task: { prompts: "p", reward: "r" } }, /^task was {"name":"sort"} and is {"heldout":null,.*}$/],
+  ])("%j, then %j", async (before, now, told) => {
+    if (typeof told === "string") expect(await refusal(before, now)).toBe(told);
+    else expect(await refusal(before, now)).toMatch(told);
   });
 });
