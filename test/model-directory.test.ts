@@ -149,6 +149,31 @@ describe("a model's folder", () => {
     expect((await open({ "m/config.json": json })).message).toMatch(/m has neither model.safetensors nor/);
   });
 
+  test("a hub's name says how a model is fetched; a folder beside others does not", async () => {
+    const open = async (dir: string) =>
+      (await refusal(openModelDirectory(memoryStorage({ "/work/models/x/config.json": "" }), dir))).message;
+    const hint = 'on Node, `await downloadModel("HuggingFaceTB/SmolLM2-135M")` of cohort/node';
+    expect(await open("/work/HuggingFaceTB/SmolLM2-135M")).toContain(hint);
+    expect(await open("HuggingFaceTB/SmolLM2-135M")).toContain(hint);
+    for (const dir of ["/work/models/y", "../models/y", "y", "/work/models/x/"]) {
+      expect(await open(dir)).not.toContain("downloadModel");
+    }
+  });
+
+  test("Git LFS pointers in place of files are called that, with the remedy", async () => {
+    const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    const storage = await folder(toHuggingFace(small), tensorsOf(small));
+    for (const name of ["tokenizer.json", "model.safetensors", "config.json"]) {
+      await storage.write(`m/${name}`, pointer);
+      const { code, message } = await refusal(openModelDirectory(storage, "m"));
+      expect(code).toBe("bad-model");
+      expect(message).toMatch(
+        /: a Git LFS pointer, not the file itself — `git lfs pull` in its folder fetches the file/,
+      );
+      expect(message).toContain(`m/${name}`);
+    }
+  });
+
   test("cut anywhere, the weights give a CohortError and nothing else", async () => {
     const storage = await folder(toHuggingFace(small), tensorsOf(small));
     const bytes = await storage.read("m/model.safetensors");

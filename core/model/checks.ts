@@ -3,8 +3,22 @@
  */
 import { CohortError } from "../errors.ts";
 
+/**
+ * What stands in a clone in place of a large file that was not fetched: three lines of text.
+ * @throws CohortError "bad-model" where `text`, the beginning of the file, is such a pointer
+ */
+export function refuseLfsPointer(text: string, path: string): void {
+  if (!text.startsWith("version https://git-lfs.github.com/spec/")) return;
+  throw new CohortError(
+    "bad-model",
+    `${path}: a Git LFS pointer, not the file itself`,
+    "`git lfs pull` in its folder fetches the file (`git lfs install` before it, once)",
+  );
+}
+
 /** The JSON object that a model's file should hold. @throws CohortError "bad-model" that names the file */
 export function parseJsonObject(text: string, path: string): Record<string, unknown> {
+  refuseLfsPointer(text, path);
   const remedy = "download or copy the file again";
   let value: unknown;
   try {

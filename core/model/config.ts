@@ -325,7 +325,13 @@ export function modelConfig(partial: Partial<ModelConfig> & { vocabSize: number 
   ];
   for (const key of sizes as (keyof ModelConfig)[]) {
     const value = config[key];
-    if (typeof value !== "number" || !isSize(value)) problems.push(`${key} is ${show(value)}, wanted a whole number`);
+    if (key === "headDim" && given.headDim === undefined) {
+      const left = isSize(hiddenSize) && isSize(heads) && hiddenSize % heads;
+      if (left) problems.push(`hiddenSize ${hiddenSize} is not a multiple of heads ${heads}, and no headDim is given`);
+    } else if (typeof value !== "number" || !isSize(value)) {
+      const kind = typeof value === "number" && value >= 2 ** 31 ? "from 1 to 2147483647" : "of at least 1";
+      problems.push(`${key} is ${show(value)}, wanted a whole number ${kind}`);
+    }
   }
   for (const key of ["rmsNormEps", "ropeTheta", "initializerRange"] as const) {
     if (!(config[key] > 0 && config[key] < 1e30)) problems.push(`${key} is ${show(config[key])}, wanted above 0`);
@@ -334,6 +340,9 @@ export function modelConfig(partial: Partial<ModelConfig> & { vocabSize: number 
     if (typeof config[key] !== "boolean") problems.push(`${key} is ${show(config[key])}, wanted true or false`);
   }
   if (!Array.isArray(config.eosIds)) problems.push(`eosIds is ${show(config.eosIds)}, wanted a list of token ids`);
+  if (isSize(heads) && isSize(config.kvHeads) && heads % config.kvHeads !== 0) {
+    problems.push(`heads ${heads} is not a multiple of kvHeads ${config.kvHeads}`);
+  }
   if (problems.length === 0) {
     problems.push(...inconsistencies(config));
     const back = parseable(config);

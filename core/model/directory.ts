@@ -68,10 +68,15 @@ export async function openModelDirectory(storage: Storage, dir: string): Promise
   const configPath = joinPath(dir, "config.json");
   if (!(await storage.exists(configPath))) {
     const there = await storage.exists(dir);
+    const hubName = there ? undefined : await likelyHubName(storage, dir);
     throw new CohortError(
       "bad-model",
       `openModelDirectory: ${there ? `${dir} has no config.json` : `there is no folder ${dir}`}`,
-      "give a folder with config.json, model.safetensors and tokenizer.json",
+      `give a folder with config.json, model.safetensors and tokenizer.json${
+        hubName
+          ? `; a hub's model is fetched first: on Node, \`await downloadModel("${hubName}")\` of cohort/node gives its folder`
+          : ""
+      }`,
     );
   }
   const rawConfig = parseJsonObject(await readText(storage, configPath), configPath);
@@ -94,6 +99,14 @@ export async function openModelDirectory(storage: Storage, dir: string): Promise
   const tensors = matchTensors(storage, dir, config, weights);
   const tokenizer = (await hasTokenizer(storage, dir)) ? await loadTokenizer(storage, dir) : undefined;
   return { config, rawConfig, tensors, tokenizer, generationConfig, files };
+}
+
+/** "owner/name" where `dir` ends so and there is no folder "owner": the configuration joined it to its own folder. */
+async function likelyHubName(storage: Storage, dir: string): Promise<string | undefined> {
+  const ends = /^(?:(?:[A-Za-z]:)?\/(?:.*\/)?)?([A-Za-z0-9][\w.-]*)\/([A-Za-z0-9][\w.-]*)$/;
+  const [, owner, name] = ends.exec(dir) ?? [];
+  if (owner === undefined || (await storage.exists(dir.slice(0, -name.length - 1)))) return undefined;
+  return `${owner}/${name}`;
 }
 
 /** The tokenizer of an opened folder. @throws CohortError "bad-model" where it has none */

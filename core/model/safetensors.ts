@@ -8,7 +8,7 @@
 import { CohortError } from "../errors.ts";
 import { readText, type Storage } from "../host.ts";
 import { joinPath } from "../storage.ts";
-import { parseJsonObject } from "./checks.ts";
+import { parseJsonObject, refuseLfsPointer } from "./checks.ts";
 import { decodeFloats, dtypeBytes, encodeFloats, firstNonFinite, isFloatDtype } from "./dtype.ts";
 
 /** One tensor of a file, as its header describes it. */
@@ -58,7 +58,9 @@ export function elementCount(shape: readonly number[]): number {
  */
 export async function openSafetensors(storage: Storage, path: string): Promise<SafetensorsFile> {
   const size = await storage.size(path);
-  const prefix = await storage.readRange(path, 0, 8);
+  const beginning = await storage.readRange(path, 0, Math.min(64, size));
+  refuseLfsPointer(String.fromCharCode(...beginning), path);
+  const prefix = beginning.subarray(0, 8);
   if (prefix.length < 8) throw damaged(path, `only ${size} bytes, a safetensors file has at least 8`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(maxHeaderBytes)) {
