@@ -1,11 +1,13 @@
 /**
  * @file Several recipes on one task: the same seeds, the same prompts, the same compute; learning curves with intervals.
  */
-import { applySet, parseConfig, type TrainConfig } from "./config.ts";
+import { recipeOf } from "./composition.ts";
+import { applySet, isDataTask, parseConfig, type TrainConfig } from "./config.ts";
 import { type Interval, seedInterval } from "./demos/lib/verdict.ts";
 import { CohortError } from "./errors.ts";
 import type { EvalResult } from "./evaluate.ts";
 import { NOTHING_TO_LEARN, type StepMetrics } from "./log.ts";
+import { type Recipe, resolveParams } from "./recipe.ts";
 
 /** One run of a comparison. */
 export interface ComparedRun {
@@ -59,7 +61,7 @@ const PER_RECIPE = /^([a-z0-9-]+):(.+)$/;
  * of the file's own recipe; the others have their papers' defaults, or what `sets` say.
  *
  * @param sets key=value for all, RECIPE:key=value for one
- * @throws CohortError "bad-input" for no recipe, one that is named twice, or fewer than 2 seeds
+ * @throws CohortError "bad-input" for fewer than 2 recipes, one that is named twice, or fewer than 2 seeds
  */
 export function comparisonConfigs(
   json: Record<string, unknown>,
@@ -77,6 +79,12 @@ export function comparisonConfigs(
     throw new CohortError("bad-input", `compare: ${why}`, remedy);
   };
   if (recipes.length === 0) refuse("no recipe", "give --recipes a,b,c");
+  if (recipes.length === 1) {
+    refuse(
+      `${recipes[0]} alone has nothing to be compared with`,
+      `name another, as in --recipes ${recipes[0]},${recipes[0] === "grpo" ? "dapo" : "grpo"}; \`cohort train\` trains one`,
+    );
+  }
   const twice = recipes.find((r, i) => recipes.indexOf(r) !== i);
   if (twice !== undefined) refuse(`recipe '${twice}' is named twice`, "name each once");
   if (!Number.isInteger(seeds) || seeds < 2) refuse(`seeds is ${seeds}`, "give at least 2: one seed has no interval");
@@ -99,6 +107,61 @@ export function comparisonConfigs(
       return { recipe, seed, config };
     });
   });
+}
+
+/** What a compared recipe is, and how it was run. */
+export interface ComparedRecipe {
+  id: string;
+  paper: Recipe["paper"];
+  formula: string;
+  /** as used, and what the recipe has where nothing is said */
+  params: Record<string, { value: unknown; default: unknown }>;
+  /** keys of the configuration that are not the same for all compared recipes, by path; null: absent */
+  settings: Record<string, unknown>;
+}
+
+/** Keys that differ by design, and `params`, which are told of apart. */
+const OWN_KEYS = new Set(["recipe", "params", "seed", "out"]);
+
+/**
+ * The recipes of planned runs, in the order in which they come, with the options and parameters that their configurations
+ * put in.
+ * @throws CohortError for what does not compose, and for parameters that there are not
+ */
+export async function comparedRecipes(
+  planned: readonly { recipe: string; config: TrainConfig }[],
+): Promise<ComparedRecipe[]> {
+  const firsts = planned.filter(({ recipe }, i) => planned.findIndex((p) => p.recipe === recipe) === i);
+  const settings = firsts.map(({ config }) => leaves(config));
+  const paths = [...new Set(settings.flatMap((each) => Object.keys(each)))].filter((path) => {
+    const written = settings.map((each) => JSON.stringify(each[path]));
+    return written.some((text) => text !== written[0]);
+  });
+  return Promise.all(
+    firsts.map(async ({ recipe: id, config }, k) => {
+      const recipe = await recipeOf(config);
+      const standard = resolveParams(recipe);
+      const params = Object.entries(resolveParams(recipe, config.params, isDataTask(config.task) ? {} : config));
+      return {
+        id,
+        paper: recipe.paper,
+        formula: recipe.formula,
+        params: Object.fromEntries(params.map(([name, value]) => [name, { value, default: standard[name] }])),
+        settings: Object.fromEntries(paths.map((path) => [path, settings[k][path] ?? null])),
+      };
+    }),
+  );
+}
+
+/** A configuration by paths, as `--set` names them: lists and what has no keys are values. */
+function leaves(config: object, path = ""): Record<string, unknown> {
+  const found: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(config)) {
+    if (path === "" && OWN_KEYS.has(key)) continue;
+    const nested = typeof value === "object" && value !== null && !Array.isArray(value);
+    Object.assign(found, nested ? leaves(value, `${path}${key}.`) : { [path + key]: value });
+  }
+  return found;
 }
 
 /**

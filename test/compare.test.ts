@@ -1,6 +1,6 @@
 /** Comparing recipes: configurations with one seed list and one compute, curves and outcomes with intervals, the page. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ComparedRun, compareRuns, comparisonConfigs } from "../core/compare.ts";
+import { type ComparedRun, comparedRecipes, compareRuns, comparisonConfigs } from "../core/compare.ts";
 import { comparisonReport } from "../core/compare-report.ts";
 import { parseConfig } from "../core/config.ts";
 import { stepMetrics } from "../core/log.ts";
@@ -82,10 +82,54 @@ describe("the configurations", () => {
   test.each([
     [{ recipes: [], seeds: 2 }, /no recipe/],
     [{ recipes: ["grpo", "grpo"], seeds: 2 }, /'grpo' is named twice/],
-    [{ recipes: ["grpo"], seeds: 1 }, /seeds is 1/],
-    [{ recipes: ["grpo"], seeds: 2, sets: ["gspo:steps=1"] }, /'gspo' is not compared/],
+    [{ recipes: ["grpo"], seeds: 2 }, /grpo alone has nothing to be compared with — .*--recipes grpo,dapo/],
+    [{ recipes: ["grpo", "rloo"], seeds: 1 }, /seeds is 1/],
+    [{ recipes: ["grpo", "rloo"], seeds: 2, sets: ["gspo:steps=1"] }, /'gspo' is not compared/],
   ])("refuse %j", (given, message) => {
     expect(() => comparisonConfigs(tiny, { ...given, out: "x", base: "/" })).toThrow(message);
+  });
+});
+
+describe("the recipes", () => {
+  const planned = (...sets: string[]) =>
+    comparisonConfigs(tiny, { recipes: ["grpo", "gspo"], seeds: 2, sets, out: "x", base: "/" });
+
+  test("have their paper, formula, parameters as used with their defaults, and the settings that differ", async () => {
+    const [grpo, gspo] = await comparedRecipes(
+      planned("gspo:params.eps_hi=0.01", "gspo:learningRate=0.5", "grpo:kl=k3"),
+    );
+    expect([grpo.id, gspo.id]).toEqual(["grpo", "gspo"]);
+    expect(gspo.paper.arxiv).toBe("2507.18071");
+    expect(gspo.formula).toBe((await loadRecipe("gspo")).formula);
+    expect(gspo.params["eps_hi"]).toEqual({ value: 0.01, default: 0.0004 });
+    expect(gspo.params["eps_lo"]).toEqual({ value: 0.0003, default: 0.0003 });
+    expect(grpo.params["eps_lo"]).toEqual({ value: 0.1, default: 0.2 });
+    const rate = planned()[0].config.learningRate;
+    expect(grpo.settings).toEqual({ kl: "k3", learningRate: rate, "optimizer.learningRate": rate });
+    expect(gspo.settings).toEqual({ kl: null, learningRate: 0.5, "optimizer.learningRate": 0.5 });
+  });
+
+  test("stand in the report: what is not the default is marked, a paper has its link", async () => {
+    const page = async (...sets: string[]) => {
+      const compared = await comparedRecipes(planned(...sets));
+      const runs = ["grpo", "gspo"].flatMap((recipe) =>
+        [5, 6].map((seed) => ({ recipe, seed, digest: "d", metrics: [], eval: { before: null, after: null } })),
+      );
+      return comparisonReport(compareRuns(runs), planned()[0].config, compared);
+    };
+    const set = await page("gspo:params.eps_hi=0.01", "gspo:temperature=0.5");
+    expect(set).toContain("<b>eps_hi = 0.01</b> <small>default 0.0004</small>");
+    expect(set).toContain("eps_lo = 0.0003<br>");
+    expect(set).toContain(
+      'Group Sequence Policy Optimization, <a href="https://arxiv.org/abs/2507.18071">arXiv 2507.18071</a>',
+    );
+    expect(set).toContain("s_i = exp(mean_t(lp − lp_old))");
+    expect(set).toContain('<tr><th class="mono">temperature</th><td class="mono">1</td><td class="mono">0.5</td></tr>');
+    expect(await page()).toContain("All other settings are the same");
+  });
+
+  test("a parameter that a recipe does not have is refused before anything is trained", async () => {
+    await expect(comparedRecipes(planned("gspo:params.epshi=1"))).rejects.toThrow(/'gspo', parameter 'epshi'/);
   });
 });
 
@@ -120,15 +164,15 @@ describe("curves and outcomes", () => {
   });
   test("the page has a line and a band for each recipe, loads nothing, and escapes", () => {
     const config = parseConfig({ ...tiny, task: { prompts: "<i>.jsonl", reward: "r.mjs" } }, { base: "/" });
-    const page = comparisonReport(compared, config);
-    expect(page).not.toMatch(/<script|src=|href=|<i>/);
+    const page = comparisonReport(compared, config, []);
+    expect(page).not.toMatch(/<script|src=|<link|<i>/);
     const reward = /<figure><figcaption><span>reward<.*?<\/figure>/s.exec(page)![0];
     // Two seeds: no band, and it says so.
     expect(reward.match(/<path /g)!.length).toBe(2);
     expect(page).toContain("Too few seeds for bands");
     expect(page).toContain("3 [-9.71, 15.7]");
     const more = ["a", "b"].flatMap((r) => [1, 2, 3, 4].map((s) => run(r, s, [0, s, 2 * s])));
-    const banded = comparisonReport(compareRuns(more), config);
+    const banded = comparisonReport(compareRuns(more), config, []);
     expect(/<figure><figcaption><span>reward<.*?<\/figure>/s.exec(banded)![0].match(/<path /g)!.length).toBe(4);
   });
 });
@@ -193,13 +237,20 @@ describe("cohort compare", () => {
     expect((await run(argv)).out).toBe(first.out);
   });
   test("prints curves and outcomes for people", async () => {
-    const { code, out } = await run(["/work/c.json", "--recipes", "grpo,dapo", "--seeds", "2", "--set", "steps=2"]);
+    const { code, out } = await run([
+      ...["/work/c.json", "--recipes", "grpo,dapo", "--seeds", "2", "--set", "steps=2"],
+      ...["--set", "dapo:params.eps_hi=0.3"],
+    ]);
     expect(code).toBe(0);
     expect(out).toMatch(/reward at step +grpo +dapo/);
     expect(out).toMatch(/reward, last tenth/);
+    expect(out).toContain("grpo: params.eps_lo = 0.1 (default 0.2)\ndapo: params.eps_hi = 0.3 (default 0.28)\n");
     expect(out).toContain("report ");
   });
-  test("refuses no recipes and unknown ones", async () => {
+  test("refuses no recipes, one alone and unknown ones", async () => {
+    const alone = await run(["/work/c.json", "--recipes", "grpo"]);
+    expect(alone.code).toBe(2);
+    expect(alone.err).toMatch(/compare: grpo alone has nothing to be compared with/);
     expect((await run(["/work/c.json"])).err).toMatch(/compare: no recipe/);
     expect((await run(["/work/c.json", "--recipes", "grpo,gspoo"])).err).toMatch(/unknown recipe 'gspoo'.*'gspo'/);
   });

@@ -1,7 +1,14 @@
 /** @file `cohort compare`: several recipes on one task, with the same seeds and compute. */
 
-import { type ComparedRun, type Comparison, compareRuns, comparisonConfigs } from "../../core/compare.ts";
-import { comparisonReport, intervalText } from "../../core/compare-report.ts";
+import {
+  type ComparedRecipe,
+  type ComparedRun,
+  type Comparison,
+  comparedRecipes,
+  compareRuns,
+  comparisonConfigs,
+} from "../../core/compare.ts";
+import { comparisonReport, intervalText, isChanged } from "../../core/compare-report.ts";
 import { isDataTask } from "../../core/config.ts";
 import { demoConfig } from "../../core/demo.ts";
 import { CohortError } from "../../core/errors.ts";
@@ -28,7 +35,7 @@ Trains every recipe with the same seeds, prompts and compute, and writes report.
 intervals over seeds (Student's t), and the differences from the first recipe. Without CONFIG.json: the configuration of
 \`cohort train\` without arguments.
 
-  --recipes a,b,c      the first is what the others are compared with
+  --recipes a,b,c      at least two; the first is what the others are compared with
   --seeds N            seeds from the configuration's upwards (default: 5)
   --set KEY=VALUE      override a key for all; RECIPE:KEY=VALUE for one, as in gspo:params.eps_hi=0.001
   --out DIR            folder of the report and of the runs (default: runs/compare-<recipes>)
@@ -37,6 +44,7 @@ ${deviceHelp}
 
 "params" of CONFIG.json are those of its own recipe; the others have their papers' defaults.
 `,
+  positionals: true,
   options: {
     recipes: { type: "string" },
     seeds: { type: "string" },
@@ -72,12 +80,13 @@ async function run(args: Arguments, io: Io): Promise<number> {
     },
   );
   await refuseUnfit(planned, io);
+  const compared = await comparedRecipes(planned);
   const runs = await trainAll(planned, args.values.json === true, io);
   const comparison = compareRuns(runs, planned[0].config);
   const path = `${out}/report.html`;
-  await io.storage.write(path, comparisonReport(comparison, planned[0].config));
-  if (args.values.json === true) io.out(jsonLine({ done: true, ...comparison, report: path }));
-  else io.out(`${[text(comparison), ...comparison.notes].join("\n\n")}\n\nreport ${path}\n`);
+  await io.storage.write(path, comparisonReport(comparison, planned[0].config, compared));
+  if (args.values.json === true) io.out(jsonLine({ done: true, ...comparison, compared, report: path }));
+  else io.out(`${[text(comparison), ...changes(compared), ...comparison.notes].join("\n\n")}\n\nreport ${path}\n`);
   return 0;
 }
 
@@ -127,6 +136,20 @@ async function trainAll(planned: ReturnType<typeof comparisonConfigs>, json: boo
     await engine.close();
   }
   return runs;
+}
+
+/** What a recipe was given beyond its defaults, and the settings that differ: a line a recipe that has any. */
+function changes(compared: readonly ComparedRecipe[]): string[] {
+  const lines = compared.flatMap(({ id, params, settings }) => {
+    const said = [
+      ...Object.entries(params)
+        .filter(([, param]) => isChanged(param))
+        .map(([name, p]) => `params.${name} = ${JSON.stringify(p.value)} (default ${JSON.stringify(p.default)})`),
+      ...Object.entries(settings).map(([path, value]) => `${path} = ${JSON.stringify(value)}`),
+    ];
+    return said.length > 0 ? [`${id}: ${said.join(", ")}`] : [];
+  });
+  return lines.length > 0 ? [lines.join("\n")] : [];
 }
 
 /** The first curve (rollouts: the reward's) at about ten steps, and the outcomes, for people. */
