@@ -3,6 +3,7 @@
 import type { Derived, TrainConfig } from "./config.ts";
 import type { KernelConformance } from "./conformance-report.ts";
 import type { EvalResult } from "./evaluate.ts";
+import type { KernelName } from "./kernels.ts";
 import type { StepMetrics } from "./log.ts";
 import type { Runtime } from "./train.ts";
 
@@ -139,8 +140,13 @@ export interface Engine {
   /**
    * Every exact kernel on this engine's device against the golden digests. A device that the probe refuses is reached with
    * the option `probe: false`.
+   * @param onKernel told each kernel's row as it is ready
+   * @param only the kernels that are run; default: all
    */
-  conformance?(onKernel?: (row: KernelConformance) => void): Promise<{ device: string; kernels: KernelConformance[] }>;
+  conformance?(
+    onKernel?: (row: KernelConformance) => void,
+    only?: readonly KernelName[],
+  ): Promise<{ device: string; kernels: KernelConformance[] }>;
   /** The parts a run is made of, for those that drive a Trainer themselves (demonstrations). */
   readonly runtime?: Runtime;
   /** Every later call fails with "the engine is closed", and so does what is under way. */

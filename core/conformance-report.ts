@@ -2,7 +2,7 @@
 import { type ConformanceCase, caseKey, conformanceCases, digestOf, runCase } from "./conformance.ts";
 import type { Device } from "./device.ts";
 import { golden } from "./generated/golden.ts";
-import { kernels } from "./kernels.ts";
+import { type KernelName, kernels } from "./kernels.ts";
 
 export interface KernelConformance {
   kernel: string;
@@ -65,14 +65,16 @@ function differences(one: ConformanceCase, got: readonly Uint32Array[], wanted: 
  * Runs every case on a device.
  * @param onKernel told each kernel's row as it is ready
  * @param wasm runs the cases that fail, so that their differences can be told
+ * @param only the kernels that are run; default: all
  */
 export async function conformanceReport(
   device: Device,
   onKernel: (row: KernelConformance) => void = () => {},
   wasm?: Device,
+  only?: readonly KernelName[],
 ): Promise<KernelConformance[]> {
   const byKernel = new Map<string, ReturnType<typeof conformanceCases>>();
-  for (const one of conformanceCases()) byKernel.set(one.kernel, [...(byKernel.get(one.kernel) ?? []), one]);
+  for (const one of conformanceCases(only)) byKernel.set(one.kernel, [...(byKernel.get(one.kernel) ?? []), one]);
   const rows: KernelConformance[] = [];
   for (const [kernel, cases] of byKernel) {
     const got: string[] = [];

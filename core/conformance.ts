@@ -468,9 +468,9 @@ function* optimizers(): Generator<ConformanceCase> {
   }
 }
 
-/** All cases, in a fixed order. */
-export function conformanceCases(): ConformanceCase[] {
-  return [
+/** The cases of some kernels, of all by default, in a fixed order. */
+export function conformanceCases(only?: readonly KernelName[]): ConformanceCase[] {
+  const all = [
     ...pointwise(),
     ...matmuls(),
     ...reductions(),
@@ -479,6 +479,7 @@ export function conformanceCases(): ConformanceCase[] {
     ...vocabularies(),
     ...optimizers(),
   ];
+  return only ? all.filter(({ kernel }) => only.includes(kernel)) : all;
 }
 
 /** 64 bits of a buffer's words as 16 hexadecimal digits: two independent multiplicative hashes. */

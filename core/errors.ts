@@ -2,7 +2,8 @@
  * @file Errors that a user can act on.
  *
  * Every message begins with the function or file at fault, gives the bad value, and ends with the remedy. `exitCode`
- * is what the command line ends with: 2 for input that was refused before work began, 1 for work that failed.
+ * is what the command line ends with: 2 for input that was refused before work began, 1 for work that failed, 3 where
+ * a device that is only looked at is not there (`cohort conformance`).
  */
 
 /** What went wrong, as a stable name for programs; the message is for people. */
@@ -20,15 +21,17 @@ export type ErrorCode =
   | "device"
   | "interrupted";
 
+export type ExitCode = 1 | 2 | 3;
+
 export class CohortError extends Error {
   readonly code: ErrorCode;
-  readonly exitCode: 1 | 2;
+  readonly exitCode: ExitCode;
 
   /**
    * @param message one sentence: where, the bad value, why it is refused
    * @param remedy one sentence: what to do about it
    */
-  constructor(code: ErrorCode, message: string, remedy = "", options: { cause?: unknown; exitCode?: 1 | 2 } = {}) {
+  constructor(code: ErrorCode, message: string, remedy = "", options: { cause?: unknown; exitCode?: ExitCode } = {}) {
     super(remedy ? `${message} — ${remedy}` : message, { cause: options.cause });
     this.name = "CohortError";
     this.code = code;

@@ -1,4 +1,5 @@
 /** @file The WebGPU adapters that a host has, and what `doctor` says of them. */
+import { CohortError } from "../core/errors.ts";
 import { type ProbeResult, probe } from "../core/probe.ts";
 import { adapterName, GpuDevice } from "./gpu.ts";
 import { isSoftwareName } from "./quirks.ts";
@@ -30,6 +31,27 @@ export async function adaptersOf(gpu: GPU): Promise<FoundAdapter[]> {
 /** Some hosts do not say that an adapter is a fallback, but its name does. */
 export function isSoftware(adapter: GPUAdapter): boolean {
   return adapter.info.isFallbackAdapter || isSoftwareName(adapterName(adapter));
+}
+
+/**
+ * The adapter that is asked for.
+ * @param wanted part of its name; default: the first that is no software
+ * @throws CohortError("device") where there is none that fits
+ */
+export function chooseAdapter<A extends Omit<FoundAdapter, "adapter">>(all: readonly A[], wanted?: string): A {
+  const found = all.find((f) => (wanted ? f.name.toLowerCase().includes(wanted.toLowerCase()) : !f.software));
+  if (found) return found;
+  const kind = wanted ? `adapter called "${wanted}"` : "hardware adapter";
+  if (all.length === 0) {
+    throw new CohortError(
+      "device",
+      `webgpu: no ${kind}, nor any other`,
+      "use --backend wasm; docs/exactness.md#check-your-driver says how a driver is found",
+    );
+  }
+  const names = all.map((f) => f.name).join("; ");
+  const remedy = wanted ? "name one that there is" : "name the software adapter with --adapter";
+  throw new CohortError("device", `webgpu: no ${kind} (there is: ${names})`, `use --backend wasm, or ${remedy}`);
 }
 
 /**

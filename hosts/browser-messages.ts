@@ -12,6 +12,7 @@ import type {
 import type { TrainConfig } from "../core/config.ts";
 import type { KernelConformance } from "../core/conformance-report.ts";
 import type { EvalResult } from "../core/evaluate.ts";
+import type { KernelName } from "../core/kernels.ts";
 import type { StepMetrics } from "../core/log.ts";
 import type { Sample } from "../core/rewards/index.ts";
 import type { CheckedTask } from "./asked.ts";
@@ -52,7 +53,7 @@ export type WorkerOffers = {
   sample(options: SampleOptions): Promise<SampleResult[]>;
   score(options: ScoreOptions): Promise<ScoreResult>;
   doctor(): Promise<DoctorResult>;
-  conformance(run: number): Promise<{ device: string; kernels: KernelConformance[] }>;
+  conformance(run: number, only?: readonly KernelName[]): Promise<{ device: string; kernels: KernelConformance[] }>;
   close(): Promise<void>;
   importFiles(dir: string, files: readonly { name: string; data: Blob }[]): Promise<void>;
   importUrl(run: number, dir: string, url: string): Promise<void>;

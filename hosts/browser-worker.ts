@@ -82,7 +82,7 @@ const offers: WorkerOffers = {
   },
   score: (options) => engine.score(options),
   doctor: () => engine.doctor(),
-  conformance: (run) => engine.conformance!((row) => page.tell("onKernel", run, row)),
+  conformance: (run, only) => engine.conformance!((row) => page.tell("onKernel", run, row), only),
   close: () => engine.close(),
   importFiles: (dir, files) => importFiles(storage, dir, files),
   importUrl: (run, dir, url) => importUrl(storage, dir, url, (file, bytes) => page.tell("onBytes", run, file, bytes)),

@@ -177,7 +177,7 @@ export async function createEngine(options: BrowserOptions = {}): Promise<Browse
     },
     score: (asked) => port.call("score", asked),
     doctor: () => port.call("doctor"),
-    conformance: (onKernel) => during({ rewards: {}, onKernel }, (run) => port.call("conformance", run)),
+    conformance: (onKernel, only) => during({ rewards: {}, onKernel }, (run) => port.call("conformance", run, only)),
     async close() {
       if (closed) return;
       closed = true;

@@ -3,7 +3,7 @@
  * long as anything made from it is used, and a process that used it ends with process.exit.
  */
 import { CohortError } from "../core/errors.ts";
-import { adaptersOf, examineAll, type FoundAdapter } from "./adapters.ts";
+import { adaptersOf, chooseAdapter, examineAll, type FoundAdapter } from "./adapters.ts";
 import type { GpuChoice } from "./device.ts";
 import { GpuDevice } from "./gpu.ts";
 
@@ -39,15 +39,6 @@ export const examine = async (open?: (adapter: GPUAdapter) => Promise<GpuDevice>
  * @throws CohortError where there is none that fits
  */
 export async function openGpu({ adapter: wanted, fast = false }: GpuChoice = {}): Promise<GpuDevice> {
-  const all = await adapters();
-  const found = all.find((f) => (wanted ? f.name.toLowerCase().includes(wanted.toLowerCase()) : !f.software));
-  if (!found) {
-    const have = all.length > 0 ? all.map((f) => f.name).join("; ") : "none";
-    throw new CohortError(
-      "device",
-      `webgpu: no ${wanted ? `adapter called "${wanted}"` : "hardware adapter"} (there is: ${have})`,
-      "use --backend wasm, or name a software adapter with --adapter",
-    );
-  }
-  return GpuDevice.create(found.adapter, { fast });
+  const { adapter } = chooseAdapter(await adapters(), wanted);
+  return GpuDevice.create(adapter, { fast });
 }

@@ -2,7 +2,7 @@
  * @file Calls across a message boundary (page and worker), both ways: a function's name and arguments go over, its result
  * or error comes back. A CohortError arrives as one.
  */
-import { CohortError, type ErrorCode } from "../core/errors.ts";
+import { CohortError, type ErrorCode, type ExitCode } from "../core/errors.ts";
 
 /** What both a Worker and a worker's own global have. */
 export interface Endpoint {
@@ -13,7 +13,7 @@ export interface Endpoint {
 interface SentError {
   message: string;
   code?: ErrorCode;
-  exitCode?: 1 | 2;
+  exitCode?: ExitCode;
   stack?: string;
 }
 

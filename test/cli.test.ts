@@ -111,6 +111,7 @@ function world(files: Record<string, string> = {}, more: Partial<Io> & { train?:
           if (step === 2 && !config.resume) it.interrupt = undefined;
         }
         const interrupted = hooks.signal?.aborted === true;
+        run.close();
         return {
           digest: "0123456789abcdef",
           steps: step,
@@ -286,7 +287,7 @@ describe("train", () => {
       const io = await started();
       await io.storage.write("/old/p/data/b.jsonl", "");
       expect(await resume(io, "/old/p/runs/x", "--set", "task.prompts=/old/p/data/b.jsonl")).toBe(2);
-      expect(io.errors).toContain("cannot continue under another configuration: task was");
+      expect(io.errors).toContain("cannot continue under another configuration: task.prompts was");
       await io.storage.rename("/old/p/runs/x", "/a/b/c/x");
       await io.storage.rename("/old/p/r.mjs", "/r.mjs");
       expect(await resume(io, "/a/b/c/x")).toBe(2);
@@ -314,6 +315,19 @@ describe("train", () => {
     [["train", "--sedd", "1"], {}, 2, /unknown option --sedd — did you mean --seed\?/],
     [["train", "--seed", "x"], {}, 2, /--seed "x" — give a whole number from 0/],
     [["train", "--precision", "16"], {}, 2, /--precision "16" — give one of 12, 24, fast/],
+    [["train", "--threads", "0"], {}, 2, /^cohort: --threads "0" — give auto or a whole number from 1 to 64/],
+    [["train", "--threads", "1.5"], {}, 2, /^cohort: --threads "1\.5" — give auto or a whole number from 1 to 64/],
+    [["train", "--threads", "two"], {}, 2, /^cohort: --threads "two" — give auto or a whole number from 1 to 64/],
+    [["train", "--threads", "65"], {}, 2, /^cohort: --threads "65" — give auto or a whole number from 1 to 64/],
+    [["train", "--threads", "-1"], {}, 2, /^cohort: --threads "-1" — give auto or a whole number from 1 to 64/],
+    [["train", "--seed", "-1"], {}, 2, /^cohort: --seed "-1" — give a whole number from 0 to 4294967295/],
+    [["train", "--out", "--json"], {}, 2, /--out --json: no value, .* write --out=--json if it is the value/],
+    [["train", "--json", "--out"], {}, 2, /train: --out has no value — give one/],
+    [["doctor", "extra"], {}, 2, /^cohort: doctor: "extra" is no option, and doctor takes nothing else — leave it out/],
+    [["ui", "extra"], {}, 2, /^cohort: ui: "extra"/],
+    [["sample", "--model", "m", "--prompt", "hello", "there"], {}, 2, /^cohort: sample: "there"/],
+    [["score", "ids.json", "--model", "m"], {}, 2, /^cohort: score: "ids\.json"/],
+    [["doctor", "--backend", "wasm", "--adapter", "foo"], {}, 2, /--adapter "foo": --backend wasm uses no adapter/],
     [["train", "--set", "recipe=gropo"], {}, 2, /loadRecipe: "gropo"/],
     [["train", "--resume", "nowhere"], {}, 2, /nowhere: no config\.json, this is not a run folder/],
     [["train", "--out", "full"], { "full/x": "" }, 2, /run folder full: not empty \(x\) — give another --out/],

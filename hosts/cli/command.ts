@@ -2,7 +2,7 @@
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { DeviceOptions, Engine } from "../../core/api.ts";
-import type { TrainConfig } from "../../core/config.ts";
+import { MAX_THREADS, type TrainConfig } from "../../core/config.ts";
 import { CohortError, nearest } from "../../core/errors.ts";
 import { readText, type Storage } from "../../core/host.ts";
 import type { DataKind } from "../../core/recipe.ts";
@@ -67,24 +67,59 @@ export interface Command {
   readonly summary: string;
   readonly help: string;
   readonly options: NonNullable<ParseArgsConfig["options"]>;
+  /** takes words that are no options */
+  readonly positionals?: true;
   /** @returns the exit code */
   run(args: Arguments, io: Io): Promise<number>;
 }
 
 /**
+ * Joins `--seed -1` to `--seed=-1`, so that the option itself says what it wants.
+ * @throws CohortError("bad-input") where an option that needs a value has none, or one that reads like an option
+ */
+function joinValues(name: string, options: Command["options"], argv: readonly string[]): string[] {
+  const joined: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i];
+    if (word === "--") return [...joined, ...argv.slice(i)];
+    joined.push(word);
+    const option = word.startsWith("--") && Object.hasOwn(options, word.slice(2)) ? options[word.slice(2)] : undefined;
+    if (option?.type !== "string") continue;
+    const value = argv[++i];
+    if (value === undefined) {
+      throw new CohortError("bad-input", `${name}: ${word} has no value`, `give one; see cohort ${name} --help`);
+    }
+    if (/^-[.\d]/.test(value)) joined[joined.length - 1] = `${word}=${value}`;
+    else if (value.length > 1 && value.startsWith("-")) {
+      throw new CohortError(
+        "bad-input",
+        `${name}: ${word} ${value}: no value, as ${value} reads like an option`,
+        `give a value before it, or write ${word}=${value} if it is the value`,
+      );
+    } else joined.push(value);
+  }
+  return joined;
+}
+
+/**
  * Reads a command's arguments.
- * @throws CohortError("bad-input") naming the unknown option and the nearest right one
+ * @throws CohortError("bad-input") naming the unknown option and the nearest right one, the option without its value, or
+ *   the word that the command has no use for
  */
 export function readArguments(name: string, command: Command, argv: readonly string[]): Arguments {
+  const args = joinValues(name, command.options, argv);
   try {
-    const { values, positionals } = parseArgs({
-      args: [...argv],
-      options: command.options,
-      allowPositionals: true,
-      strict: true,
-    });
+    const { values, positionals } = parseArgs({ args, options: command.options, allowPositionals: true, strict: true });
+    if (positionals.length > 0 && !command.positionals) {
+      throw new CohortError(
+        "bad-input",
+        `${name}: "${positionals[0]}" is no option, and ${name} takes nothing else`,
+        `leave it out; see cohort ${name} --help`,
+      );
+    }
     return { values: { ...values } as Arguments["values"], positionals };
   } catch (cause) {
+    if (cause instanceof CohortError) throw cause;
     const message = cause instanceof Error ? cause.message : String(cause);
     const unknown = /Unknown option '(-{1,2}[^']*)'/.exec(message)?.[1];
     if (unknown) {
@@ -99,11 +134,11 @@ export function readArguments(name: string, command: Command, argv: readonly str
   }
 }
 
-/** A number option in a range. */
+/** A number option in a range. @param rule.or the word that may stand in its place, for the message */
 export function numberOption(
   args: Arguments,
   name: string,
-  rule: { min: number; max?: number; whole?: boolean },
+  rule: { min: number; max?: number; whole?: boolean; or?: string },
 ): number | undefined {
   const given = args.values[name];
   if (given === undefined) return undefined;
@@ -112,7 +147,11 @@ export function numberOption(
   if (!(value >= rule.min && value <= max) || (rule.whole && !Number.isInteger(value)) || !Number.isFinite(value)) {
     const kind = rule.whole ? "a whole number" : "a number";
     const range = max < Number.POSITIVE_INFINITY ? `from ${rule.min} to ${max}` : `of at least ${rule.min}`;
-    throw new CohortError("bad-input", `--${name} ${JSON.stringify(given)}`, `give ${kind} ${range}`);
+    throw new CohortError(
+      "bad-input",
+      `--${name} ${JSON.stringify(given)}`,
+      `give ${rule.or ? `${rule.or} or ` : ""}${kind} ${range}`,
+    );
   }
   return value;
 }
@@ -130,14 +169,16 @@ export const deviceOptions = {
   precision: { type: "string" },
 } as const;
 
-export const deviceHelp = `  --threads N          worker threads (default: all cores; changes no number)
+export const deviceHelp = `  --threads N          worker threads, at most ${MAX_THREADS} (default: auto, the cores up to 8; changes no number)
   --backend NAME       auto, wasm or webgpu
-  --adapter NAME       the WebGPU adapter with this in its name
+  --adapter NAME       the WebGPU adapter with this in its name; not with --backend wasm
   --precision P        12, 24 or fast: significant bits of matmul operands`;
 
 export function readDeviceOptions(args: Arguments): DeviceOptions {
   const threads =
-    textOption(args, "threads") === "auto" ? "auto" : numberOption(args, "threads", { min: 1, max: 256, whole: true });
+    textOption(args, "threads") === "auto"
+      ? "auto"
+      : numberOption(args, "threads", { min: 1, max: MAX_THREADS, whole: true, or: "auto" });
   const pick = <T extends string>(name: string, allowed: readonly T[]): T | undefined => {
     const value = textOption(args, name);
     if (value === undefined) return undefined;
@@ -147,6 +188,13 @@ export function readDeviceOptions(args: Arguments): DeviceOptions {
   const precision = pick("precision", ["12", "24", "fast"]);
   const backend = pick("backend", ["auto", "wasm", "webgpu"]);
   const adapter = textOption(args, "adapter");
+  if (backend === "wasm" && adapter !== undefined) {
+    throw new CohortError(
+      "bad-input",
+      `--adapter ${JSON.stringify(adapter)}: --backend wasm uses no adapter`,
+      "leave one of the two out, or use --backend webgpu",
+    );
+  }
   return {
     ...(threads !== undefined && { threads }),
     ...(backend !== undefined && { backend }),

@@ -33,6 +33,7 @@ ${deviceHelp}
 
 Demonstrations: ${demoIds.join(" ")}
 `,
+  positionals: true,
   options: { seeds: { type: "string" }, all: { type: "boolean" }, json: { type: "boolean" }, ...deviceOptions },
   run,
 };

@@ -31,6 +31,7 @@ examples. A run's reference policy is taken from its folder.
   --json               one line of JSON
 ${deviceHelp}
 `,
+  positionals: true,
   options: {
     checkpoint: { type: "string" },
     set: { type: "string", multiple: true },

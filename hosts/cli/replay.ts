@@ -14,6 +14,7 @@ Runs each case (system, params, batch, state) through the recipe it names and pr
   --check              compare with the case's "expected" within its "tolerance" (1e-5, relative above 1);
                        prints what differs, ends with exit code 1 on any miss
 `,
+  positionals: true,
   options: { check: { type: "boolean" }, json: { type: "boolean" } },
   run,
 };

@@ -42,6 +42,7 @@ rows' right answers, of nothing, and of a very long text. Names what promises tr
   --json               one line of JSON a sample, and a last line with statistics and warnings
 ${deviceHelp}
 `,
+  positionals: true,
   options: {
     prompts: { type: "string" },
     n: { type: "string" },

@@ -55,6 +55,7 @@ Keys of CONFIG.json (and their defaults); relative paths start from its folder:
 ${keyHelp()}
 `;
   },
+  positionals: true,
   options: {
     set: { type: "string", multiple: true },
     out: { type: "string" },
