@@ -395,6 +395,10 @@ export function applySet(json: unknown, settings: readonly string[]): Record<str
       place = place[part] as Record<string, unknown>;
     }
     place[path[path.length - 1]] = value;
+    // One setting with two names, both of which a run's own config.json has: the override is meant for both.
+    const name = path.join(".");
+    if (name === "learningRate" && isRecord(root.optimizer)) delete root.optimizer.learningRate;
+    if (name === "optimizer.learningRate") delete root.learningRate;
   }
   return root;
 }

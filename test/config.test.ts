@@ -148,6 +148,11 @@ test("--set reaches nested keys, reads JSON, else text, and leaves its argument 
     out: "a=b",
   });
   expect(json).toEqual({ task: "sort", steps: 5 });
+  const complete = parseConfig({ learningRate: 1 });
+  for (const name of ["learningRate", "optimizer.learningRate"]) {
+    const { learningRate, optimizer } = parseConfig(applySet(complete, [`${name}=2`]));
+    expect([learningRate, optimizer.learningRate, complete.optimizer.learningRate]).toEqual([2, 2, 1]);
+  }
   for (const bad of ["steps", "=3", "a..b=1", "__proto__.x=1"]) {
     expect(() => applySet({}, [bad])).toThrow(/write --set key=value/);
   }
