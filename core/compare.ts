@@ -120,8 +120,8 @@ export interface ComparedRecipe {
   settings: Record<string, unknown>;
 }
 
-/** Keys that differ by design, and `params`, which are told of apart. */
-const OWN_KEYS = new Set(["recipe", "params", "seed", "out"]);
+/** Paths that differ by design, that repeat another, and `params`, which are told of apart. */
+const OWN_PATHS = new Set(["recipe", "params", "seed", "out", "optimizer.learningRate"]);
 
 /**
  * The recipes of planned runs, in the order in which they come, with the options and parameters that their configurations
@@ -157,7 +157,7 @@ export async function comparedRecipes(
 function leaves(config: object, path = ""): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(config)) {
-    if (path === "" && OWN_KEYS.has(key)) continue;
+    if (OWN_PATHS.has(path + key)) continue;
     const nested = typeof value === "object" && value !== null && !Array.isArray(value);
     Object.assign(found, nested ? leaves(value, `${path}${key}.`) : { [path + key]: value });
   }

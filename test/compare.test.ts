@@ -105,8 +105,8 @@ describe("the recipes", () => {
     expect(gspo.params["eps_lo"]).toEqual({ value: 0.0003, default: 0.0003 });
     expect(grpo.params["eps_lo"]).toEqual({ value: 0.1, default: 0.2 });
     const rate = planned()[0].config.learningRate;
-    expect(grpo.settings).toEqual({ kl: "k3", learningRate: rate, "optimizer.learningRate": rate });
-    expect(gspo.settings).toEqual({ kl: null, learningRate: 0.5, "optimizer.learningRate": 0.5 });
+    expect(grpo.settings).toEqual({ kl: "k3", learningRate: rate });
+    expect(gspo.settings).toEqual({ kl: null, learningRate: 0.5 });
   });
 
   test("stand in the report: what is not the default is marked, a paper has its link", async () => {
