@@ -5,6 +5,7 @@ export default defineRecipe({
   id: "gmpo",
   paper: {
     title: "Geometric-Mean Policy Optimization",
+    arxiv: "2507.20673",
     source: "verl verl/trainer/ppo/core_algos.py (geo_mean); TRL trl/experimental/gmpo",
   },
   stage: ["advantage", "objective"],

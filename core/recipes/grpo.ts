@@ -14,6 +14,7 @@ export default defineRecipe({
   stage: ["advantage", "objective"],
   describe: `The ground that other recipes vary: the group's z-scored outcome reward is the advantage of every token,
 the token ratio is clipped as in PPO, and the loss is a mean over tokens inside a trajectory, then over trajectories.
+The group's standard deviation is that with n − 1, as in TRL and verl.
 A group of one or of equal rewards has advantage 0; an all-masked trajectory adds 0 and counts in N (as in TRL).
 The KL term is k3 with its own gradient, off by default (the paper's beta is 0.04).`,
   formula:

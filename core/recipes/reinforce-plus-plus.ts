@@ -12,7 +12,8 @@ export default defineRecipe({
   stage: ["reward", "advantage", "objective"],
   describe: `No group: token rewards (the outcome on the last trained token, less the KL to the reference on each) are
 summed to discounted returns and whitened over all trained tokens of the batch, with verl's n − 1 variance.
-PPO clip, mean over tokens, no KL term in the loss. A single trained token in the batch has advantage 0.`,
+PPO clip, mean over tokens, no KL term in the loss. The paper has the KL penalty inside the reward; here its coefficient beta
+is 0 by default. A single trained token in the batch has advantage 0.`,
   formula: "G_t = r_t + gamma·G_{t+1}; A = (G − μ)/sqrt(σ² + 1e-8) over the batch's tokens",
   params: {
     gamma: number(1, "discount of a token", { min: 0, max: 1 }),

@@ -10,9 +10,11 @@ export default defineRecipe({
     arxiv: "2402.14740",
   },
   stage: ["reward", "advantage", "objective"],
-  describe: `The baseline is the mean reward of the group's other rollouts; the KL to the reference is taken out of the
-trajectory's reward and has no term in the loss; one ratio a trajectory, the product over its tokens, with a PPO clip.
-A group of one has advantage 0. An all-masked trajectory has ratio 1: it adds −A to the loss and no gradient.`,
+  describe: `The formula is that of TRL's RLOOTrainer; the paper has plain REINFORCE, without ratio and clip: the same gradient
+as long as there is one optimiser step a batch. The baseline is the mean reward of the group's other rollouts; the KL to the
+reference is taken out of the trajectory's reward and has no term in the loss; one ratio a trajectory, the product over its
+tokens, with a PPO clip. A group of one has advantage 0. An all-masked trajectory has ratio 1: it adds −A to the loss and no
+gradient.`,
   formula:
     "R' = clip(R) − beta·Σ_t(lp_old − lp_ref); A = R' − mean of the others; loss = −(1/N) Σ_i min(ρ_i A_i, clip(ρ_i) A_i)",
   params: {
