@@ -2,19 +2,12 @@
 import type { DeviceOptions, SampleOptions, ScoreOptions, TrainHooks } from "../core/api.ts";
 import { configKeys, type TrainConfig } from "../core/config.ts";
 import { CohortError, nearest } from "../core/errors.ts";
+import { fits, isRecord, known, number, shown } from "../core/given.ts";
 import type { Row } from "../core/rewards/index.ts";
 import type { AppData, AppTask, EngineOptions, EvaluateOptions, RunHooks } from "./engine.ts";
 
 /** A task whose prompts are rows. */
 export type CheckedTask = Omit<AppTask, "prompts" | "heldout"> & { prompts: readonly Row[]; heldout?: readonly Row[] };
-
-const isRecord = (x: unknown): x is Record<string, unknown> => typeof x === "object" && x !== null && !Array.isArray(x);
-
-function shown(value: unknown): string {
-  if (typeof value === "function") return "a function";
-  if (typeof value === "number" || typeof value === "bigint") return String(value);
-  return JSON.stringify(value)?.slice(0, 60) ?? "not given";
-}
 
 /** Every name of an options type: one that is added there and forgotten here does not compile. */
 type Names<T> = Record<keyof T, true>;
@@ -54,29 +47,11 @@ const taskNames: Names<AppTask> = {
 };
 const dataNames: Names<AppData> = { name: true, examples: true, heldout: true, format: true };
 
-/** Refuses what is no object of options, and the names that none of them has. */
-function known(where: string, given: unknown, names: Readonly<Record<string, true>>, what = "an option"): void {
-  if (!isRecord(given))
-    throw new CohortError("bad-input", `${where}: got ${shown(given)}`, "give an object of options");
-  const unknown = Object.keys(given).find((name) => !Object.hasOwn(names, name));
-  if (unknown === undefined) return;
-  const all = Object.keys(names);
-  const near = nearest(unknown, all);
-  const remedy = `${near ? `did you mean ${near}? ` : ""}There are ${all.join(", ")}`;
-  throw new CohortError("bad-input", `${where}: ${unknown} is not ${what}`, remedy);
-}
-
-/** Refuses a value that is given and does not fit. */
-function fits(where: string, given: object, name: string, may: (value: unknown) => boolean, remedy: string): void {
-  const value = (given as Record<string, unknown>)[name];
-  if (value === undefined || may(value)) return;
-  throw new CohortError("bad-input", `${where}: ${name} is ${shown(value)}`, `give ${remedy}`);
-}
-
 const hasFunction = (x: unknown, name: string) =>
   typeof x === "object" && x !== null && typeof (x as Record<string, unknown>)[name] === "function";
 const isFunction = (x: unknown) => typeof x === "function";
 
+/** @throws CohortError("bad-input") for a value that means nothing */
 function checkDevice(where: string, asked: DeviceOptions): void {
   const threads = (x: unknown) => x === "auto" || (Number.isInteger(x) && (x as number) >= 1 && (x as number) <= 256);
   const among =
@@ -94,6 +69,26 @@ function checkLogger(where: string, given: { logger?: unknown }): void {
   const list = (x: unknown): unknown[] => (Array.isArray(x) ? x : [x]);
   const loggers = (x: unknown) => list(x).every((logger) => hasFunction(logger, "onMetrics"));
   fits(where, given, "logger", loggers, "an object with the method onMetrics(step, record), or a list of such");
+}
+
+/**
+ * Of `createDevice`, which opens WASM: Session and newModel take its mathematics from there.
+ * @throws CohortError("bad-input") naming the option and the nearest right one, what may stand there, or the way to WebGPU
+ */
+export function checkWasm(options: DeviceOptions): void {
+  const where = "createDevice";
+  known(where, options, deviceNames);
+  checkDevice(where, options);
+  const { backend, adapter, precision } = options;
+  if (backend !== "webgpu" && adapter === undefined && precision !== "fast") return;
+  const asked =
+    backend === "webgpu"
+      ? 'backend "webgpu"'
+      : adapter === undefined
+        ? 'precision "fast"'
+        : `adapter ${shown(adapter)}`;
+  const remedy = `leave it out, or work on WebGPU with createEngine({ backend: "webgpu" })`;
+  throw new CohortError("bad-input", `${where}: ${asked} is not for the WASM device that it opens`, remedy);
 }
 
 /**
@@ -126,24 +121,6 @@ export function checkEvaluate(options: EvaluateOptions): void {
   for (const name of ["checkpoint", "reference"])
     fits(where, options, name, (x) => typeof x === "string", "the folder of a model, or that of a run");
   fits(where, options, "onNote", isFunction, "a function");
-}
-
-interface Limits {
-  least: number;
-  most?: number;
-  whole?: boolean;
-}
-
-function number(where: string, name: string, value: unknown, { least, most = Infinity, whole = false }: Limits): void {
-  if (typeof value === "number" && value >= least && value <= most && Number.isFinite(value)) {
-    if (!whole || Number.isInteger(value)) return;
-  }
-  const range = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`;
-  throw new CohortError(
-    "bad-input",
-    `${where}: ${name} is ${shown(value)}`,
-    `give a ${whole ? "whole " : ""}number ${range}`,
-  );
 }
 
 function modelOf(where: string, asked: DeviceOptions & { model: unknown }): void {

@@ -3,6 +3,7 @@
  * asked for. Work on WASM would freeze the page here; work on WebGPU leaves it live between steps.
  */
 import type { DeviceOptions } from "../core/api.ts";
+import { checkWasm } from "./asked.ts";
 import type { BrowserEngine, BrowserOptions } from "./browser.ts";
 import { browserReach, openStorage } from "./browser-device.ts";
 import { importFiles, importUrl } from "./browser-model.ts";
@@ -12,7 +13,10 @@ import { builtInTask, makeEngine } from "./engine.ts";
 import { withOwnGpu } from "./own-gpu.ts";
 import { hasOpfs } from "./storage-opfs.ts";
 
-export const createDevice = (options: DeviceOptions): Promise<CpuDevice> => openCpu(options, browserReach());
+export async function createDevice(options: DeviceOptions): Promise<CpuDevice> {
+  checkWasm(options);
+  return openCpu(options, browserReach());
+}
 
 export async function createLocalEngine(options: BrowserOptions): Promise<BrowserEngine> {
   const { gpu, storage: asked = "auto", root = "cohort", worker: _, logger, ...device } = options;

@@ -2,7 +2,15 @@
  * @file The WASM backend: kernels.wasm over one shared memory, on 1 … N threads. It is the standard that every other
  * backend is compared with. Thin: memory management and a command list; all arithmetic is in core/wasm.
  */
-import { checkArguments, type Device, type DeviceBuffer } from "../core/device.ts";
+import {
+  checkArguments,
+  checkBounds,
+  checkBuffer,
+  checkLength,
+  type Device,
+  type DeviceBuffer,
+  wordType,
+} from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import { unpackModule } from "../core/inflate.ts";
 import { commandNames, commands, type FormName, type KernelName } from "../core/kernels.ts";
@@ -146,10 +154,6 @@ const PACK_ROWS = 256;
 /** Bytes of packed operands at a time. */
 export const PACK_BYTES = 2 ** 28;
 
-function viewOf({ at, bytes }: { at: number; bytes: number }): CpuBuffer {
-  return { at, length: bytes / 4, label: "kept form", written: 0, packs: null, kept: null };
-}
-
 /** A buffer from word `offset` on, for a command. */
 function partOf(buffer: CpuBuffer, offset: number): CpuBuffer {
   return offset === 0 ? buffer : { ...buffer, at: buffer.at === 0 ? 0 : buffer.at + 4 * offset };
@@ -256,14 +260,16 @@ export class CpuDevice implements Device, Numeric {
   }
 
   alloc(words: number, label: string): DeviceBuffer {
+    this.#open("alloc");
+    checkLength(words, label);
     // 16 bytes more: vector kernels may run past the end.
-    const at = this.#heap.take(words * 4 + 16);
-    return { length: words, label, at, written: 0, packs: null, kept: null } as CpuBuffer;
+    return this.#buffer(this.#heap.take(words * 4 + 16), words, label);
   }
 
   free(buffer: DeviceBuffer): void {
+    checkBuffer("free", buffer, this);
     const b = buffer as CpuBuffer;
-    if (b.at === 0) throw new CohortError("device", `free: ${b.label} was freed before`, "free a buffer once");
+    if (b.at === 0) throw new CohortError("bad-input", `free: ${b.label} was freed before`, "free a buffer once");
     this.#heap.give(b.at, b.length * 4 + 16);
     b.at = 0;
     if (b.packs) for (const pack of b.packs) this.#drop(pack);
@@ -272,22 +278,23 @@ export class CpuDevice implements Device, Numeric {
   }
 
   write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
+    const type = wordType(data);
     this.#bounds("write", buffer, offset, data.length);
     this.#flush();
     (buffer as CpuBuffer).written++;
     const from = ((buffer as CpuBuffer).at >>> 2) + offset;
-    if (data instanceof Float32Array) this.#f32.set(data, from);
+    if (type === "Float32Array") this.#f32.set(data, from);
     else this.#u32.set(data, from);
   }
 
-  async readF32(buffer: DeviceBuffer, offset = 0, length = buffer.length - offset): Promise<Float32Array> {
+  async readF32(buffer: DeviceBuffer, offset = 0, length = (buffer?.length ?? 0) - offset): Promise<Float32Array> {
     this.#bounds("read", buffer, offset, length);
     this.#flush();
     const from = ((buffer as CpuBuffer).at >>> 2) + offset;
     return this.#f32.slice(from, from + length);
   }
 
-  async readU32(buffer: DeviceBuffer, offset = 0, length = buffer.length - offset): Promise<Uint32Array> {
+  async readU32(buffer: DeviceBuffer, offset = 0, length = (buffer?.length ?? 0) - offset): Promise<Uint32Array> {
     this.#bounds("read", buffer, offset, length);
     this.#flush();
     const from = ((buffer as CpuBuffer).at >>> 2) + offset;
@@ -295,9 +302,8 @@ export class CpuDevice implements Device, Numeric {
   }
 
   run(name: KernelName, ...args: (DeviceBuffer | number)[]): void {
-    // Its threads are gone: waiting for them would never end.
-    if (this.#closed) throw new CohortError("bad-input", `run ${name}: the device is closed`, "open another one");
-    checkArguments(name, args);
+    this.#open("run");
+    checkArguments(name, args, this);
     if (name === "attention_fwd" || name === "attention_bwd") {
       const { pointers } = shapes.get(name)!;
       const { dims } = commands[name];
@@ -322,7 +328,11 @@ export class CpuDevice implements Device, Numeric {
         else this.#f32[at] = arg;
       } else {
         if ((arg as CpuBuffer).at === 0) {
-          throw new CohortError("device", `kernel ${name}: buffer ${arg.label} was freed`, "keep it until it is used");
+          throw new CohortError(
+            "bad-input",
+            `kernel ${name}: buffer ${arg.label} was freed`,
+            "keep it until it is used",
+          );
         }
         this.#u32[at] = (arg as CpuBuffer).at;
       }
@@ -332,16 +342,24 @@ export class CpuDevice implements Device, Numeric {
     this.#commands++;
   }
 
+  #buffer(at: number, length: number, label: string): CpuBuffer {
+    return { length, label, owner: this, at, written: 0, packs: null, kept: null };
+  }
+
+  #view({ at, bytes }: { at: number; bytes: number }): CpuBuffer {
+    return this.#buffer(at, bytes / 4, "kept form");
+  }
+
   /** A product reads its right operand packed: as it is kept, or packed for this once, a block after another. */
   #product(args: readonly (DeviceBuffer | number)[]): void {
     const [c, a, b, bias] = args as CpuBuffer[];
     const [m, n, k, aRow, aK, bK, bCol, ldc, mode, precision] = args.slice(4) as number[];
     const kept = this.#packOf(b, m, n, k, bK, bCol, precision);
     if (kept) {
-      this.#command("matmul", [c, a, viewOf(kept), bias, m, n, k, aRow, aK, 0, 0, ldc, mode, precision]);
+      this.#command("matmul", [c, a, this.#view(kept), bias, m, n, k, aRow, aK, 0, 0, ldc, mode, precision]);
       return;
     }
-    const block = viewOf({ at: this.#block, bytes: PACKED_BYTES });
+    const block = this.#view({ at: this.#block, bytes: PACKED_BYTES });
     for (let j = 0; j < n; j += BLOCK) {
       const columns = Math.min(BLOCK, n - j);
       for (let i = 0; i < Math.max(k, 1); i += BLOCK) {
@@ -375,7 +393,7 @@ export class CpuDevice implements Device, Numeric {
       if (m > PACK_ROWS || this.#packed + pack.bytes > PACK_BYTES) return null;
       pack.at = this.#heap.take(pack.bytes);
       this.#packed += pack.bytes;
-      this.#command("pack_right", [viewOf(pack), b, n, k, bK, bCol, precision]);
+      this.#command("pack_right", [this.#view(pack), b, n, k, bK, bCol, precision]);
     }
     return pack;
   }
@@ -389,7 +407,7 @@ export class CpuDevice implements Device, Numeric {
     const width = kvHeads * dim;
     this.#keep(k, width, 1);
     this.#keep(v, width, 0);
-    const forms = [viewOf(k.kept!), viewOf(v.kept!)];
+    const forms = [this.#view(k.kept!), this.#view(v.kept!)];
     this.#command("attention_kept", [out, stats, q, k, v, ...forms, table, ...args.slice(6)]);
     return true;
   }
@@ -405,7 +423,7 @@ export class CpuDevice implements Device, Numeric {
       buffer.kept = { at: this.#heap.take(bytes), bytes, width, byKey, written: -1 };
     }
     if (buffer.kept.written === buffer.written) return;
-    this.#command("keep_rows", [viewOf(buffer.kept), buffer, rows, width, byKey]);
+    this.#command("keep_rows", [this.#view(buffer.kept), buffer, rows, width, byKey]);
     buffer.kept.written = buffer.written;
   }
 
@@ -415,7 +433,7 @@ export class CpuDevice implements Device, Numeric {
     const follow = kept !== null && kept.width === width && kept.written === out.written;
     this.#command("scatter_rows", args);
     if (!follow) return;
-    this.#command("keep_scattered", [viewOf(kept), x, index, rows, width, offset, kept.byKey]);
+    this.#command("keep_scattered", [this.#view(kept), x, index, rows, width, offset, kept.byKey]);
     kept.written = out.written;
   }
 
@@ -500,13 +518,17 @@ export class CpuDevice implements Device, Numeric {
   }
 
   #bounds(verb: string, buffer: DeviceBuffer, offset: number, length: number): void {
-    if (offset < 0 || length < 0 || offset + length > buffer.length || (buffer as CpuBuffer).at === 0) {
-      throw new CohortError(
-        "device",
-        `${verb}: words ${offset} … ${offset + length} of ${buffer.label}, which has ${buffer.length}`,
-        "stay inside the buffer",
-      );
+    this.#open(verb);
+    checkBuffer(verb, buffer, this);
+    if ((buffer as CpuBuffer).at === 0) {
+      throw new CohortError("bad-input", `${verb}: buffer ${buffer.label} was freed`, "keep it until it is used");
     }
+    checkBounds(verb, buffer, offset, length);
+  }
+
+  /** The threads of a closed device are gone: waiting for them would never end. */
+  #open(verb: string): void {
+    if (this.#closed) throw new CohortError("bad-input", `${verb}: the device is closed`, "open another one");
   }
 
   /** Gives each thread at least so many bytes of scratch. */

@@ -6,7 +6,7 @@ import type { DeviceOptions } from "../core/api.ts";
 import { recipeIds } from "../core/generated/recipe-ids.ts";
 import { loadRecipe, paramsOf } from "../core/recipe.ts";
 import { replay } from "../core/replay.ts";
-import { checkEngine } from "./asked.ts";
+import { checkEngine, checkWasm } from "./asked.ts";
 import type { Io } from "./cli/command.ts";
 import { main } from "./cli/main.ts";
 import { taskSource } from "./cli/task-source.ts";
@@ -48,7 +48,8 @@ const reach = (): Reach => ({
 });
 
 /** A WASM device on every core (up to 8) or as many threads as asked for: what a Session runs on. */
-export function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
+export async function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
+  checkWasm(options);
   return openCpu(options, reach());
 }
 

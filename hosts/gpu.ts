@@ -5,7 +5,15 @@
  * core/plan.ts, its text from shaders/; there is no arithmetic here. Commands are recorded and submitted together, in the
  * order of the calls; `write` goes ahead of recorded commands only where none of them uses the buffer.
  */
-import { checkArguments, type Device, type DeviceBuffer } from "../core/device.ts";
+import {
+  checkArguments,
+  checkBounds,
+  checkBuffer,
+  checkLength,
+  type Device,
+  type DeviceBuffer,
+  wordType,
+} from "../core/device.ts";
 import { CohortError } from "../core/errors.ts";
 import { type KernelName, kernels } from "../core/kernels.ts";
 import { type Plan, planOf } from "../core/plan.ts";
@@ -179,6 +187,7 @@ export class GpuDevice implements Device {
 
   alloc(words: number, label: string): DeviceBuffer {
     this.#check("alloc");
+    checkLength(words, label);
     const most = this.gpu.limits.maxBufferSize;
     if (words * 4 > most) {
       throw new CohortError(
@@ -190,12 +199,13 @@ export class GpuDevice implements Device {
     const block = this.#take(Math.min(most - (most % 4), sizeClass(words * 4)));
     this.#used += block.bytes;
     this.#peak = Math.max(this.#peak, this.#used);
-    return { length: words, label, block } as GpuBuffer;
+    return { length: words, label, owner: this, block } as GpuBuffer;
   }
 
   free(buffer: DeviceBuffer): void {
+    checkBuffer("free", buffer, this);
     const b = buffer as GpuBuffer;
-    if (!b.block) throw new CohortError("device", `free: ${b.label} was freed before`, "free a buffer once");
+    if (!b.block) throw new CohortError("bad-input", `free: ${b.label} was freed before`, "free a buffer once");
     this.#used -= b.block.bytes;
     this.#give(b.block);
     b.block = null;
@@ -203,23 +213,24 @@ export class GpuDevice implements Device {
 
   write(buffer: DeviceBuffer, data: Float32Array | Uint32Array | Int32Array, offset = 0): void {
     this.#check("write");
+    wordType(data);
     const block = this.#bounds("write", buffer, offset, data.length);
     if (data.length === 0) return;
     if (block.batch === this.#batch && this.#encoder) this.#flush();
     this.gpu.queue.writeBuffer(block.buffer, offset * 4, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
 
-  async readF32(buffer: DeviceBuffer, offset = 0, length = buffer.length - offset): Promise<Float32Array> {
+  async readF32(buffer: DeviceBuffer, offset = 0, length = (buffer?.length ?? 0) - offset): Promise<Float32Array> {
     return new Float32Array(await this.#read(buffer, offset, length));
   }
 
-  async readU32(buffer: DeviceBuffer, offset = 0, length = buffer.length - offset): Promise<Uint32Array> {
+  async readU32(buffer: DeviceBuffer, offset = 0, length = (buffer?.length ?? 0) - offset): Promise<Uint32Array> {
     return new Uint32Array(await this.#read(buffer, offset, length));
   }
 
   run(name: KernelName, ...args: (DeviceBuffer | number)[]): void {
-    checkArguments(name, args);
-    this.#check(`kernel ${name}`);
+    this.#check("run");
+    checkArguments(name, args, this);
     const row = kernels[name];
     const labels = Object.keys(row.buffers);
     const blocks: Record<string, Block> = {};
@@ -228,7 +239,7 @@ export class GpuDevice implements Device {
     labels.forEach((label, i) => {
       const b = args[i] as GpuBuffer;
       if (!b.block) {
-        throw new CohortError("device", `kernel ${name}: buffer ${b.label} was freed`, "keep it until it is used");
+        throw new CohortError("bad-input", `kernel ${name}: buffer ${b.label} was freed`, "keep it until it is used");
       }
       blocks[label] = b.block;
       windows[label] = { offset: 0, words: b.length };
@@ -331,14 +342,12 @@ export class GpuDevice implements Device {
   }
 
   #bounds(verb: string, buffer: DeviceBuffer, offset: number, length: number): Block {
+    checkBuffer(verb, buffer, this);
     const { block } = buffer as GpuBuffer;
-    if (offset < 0 || length < 0 || offset + length > buffer.length || !block) {
-      throw new CohortError(
-        "device",
-        `${verb}: words ${offset} … ${offset + length} of ${buffer.label}, which has ${block ? buffer.length : "been freed"}`,
-        "stay inside the buffer",
-      );
+    if (!block) {
+      throw new CohortError("bad-input", `${verb}: buffer ${buffer.label} was freed`, "keep it until it is used");
     }
+    checkBounds(verb, buffer, offset, length);
     return block;
   }
 

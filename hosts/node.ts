@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { DeviceOptions } from "../core/api.ts";
-import { checkEngine } from "./asked.ts";
+import { checkEngine, checkWasm } from "./asked.ts";
 import { taskSource } from "./cli/task-source.ts";
 import type { CpuDevice } from "./cpu.ts";
 import { openCpu, openDevice, type Reach } from "./device.ts";
@@ -43,7 +43,8 @@ async function likelyGpu(): Promise<boolean> {
 }
 
 /** A WASM device on every core (up to 8) or as many threads as asked for. */
-export function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
+export async function createDevice(options: DeviceOptions = {}): Promise<CpuDevice> {
+  checkWasm(options);
   return openCpu(options, reach());
 }
 
