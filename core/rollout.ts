@@ -6,6 +6,7 @@
  * (seed, stream, step, prompt, rollout, token) and not by order (docs: exactness, rules 3 and 7).
  */
 import { CohortError } from "./errors.ts";
+import { isRecord, number, shown } from "./given.ts";
 import type { Transformer } from "./model/transformer.ts";
 import { Stream } from "./rng.ts";
 
@@ -52,7 +53,7 @@ const PREFILL_TOKENS = 4096;
 /**
  * `perPrompt` completions of each prompt (a list: of prompt p, perPrompt[p]), ordered by prompt.
  * @param prompts token ids, at least one each
- * @throws CohortError where a prompt is empty or leaves no room in the context
+ * @throws CohortError where a prompt is empty or leaves no room in the context, and for options out of range or missing
  */
 export async function generate(
   model: Transformer,
@@ -61,22 +62,10 @@ export async function generate(
   options: SamplingOptions,
   random: RandomKey,
 ): Promise<Completion[]> {
-  const counts = typeof perPrompt === "number" ? prompts.map(() => perPrompt) : perPrompt;
+  checkOptions(options, random);
+  const counts = checkedCounts(prompts, perPrompt);
   prompts.forEach((ids, i) => {
-    if (ids.length === 0) {
-      throw new CohortError(
-        "bad-input",
-        `generate: prompt ${i} has no tokens`,
-        "give it some text, or a tokenizer with a begin token",
-      );
-    }
-    if (ids.length >= model.maxTokens) {
-      throw new CohortError(
-        "bad-input",
-        `generate: prompt ${i} has ${ids.length} tokens, the model's context is ${model.maxTokens}`,
-        "shorten the prompt",
-      );
-    }
+    checkPrompt(ids, i, model);
   });
   const { kvHeads, headDim, layers } = model.config;
   // Keys and values, and the second form of both that the WASM backend keeps.
@@ -95,6 +84,66 @@ export async function generate(
     first = last;
   }
   return out;
+}
+
+function checkOptions(options: SamplingOptions, random: RandomKey): void {
+  if (!isRecord(options)) {
+    const remedy = "give { maxTokens, temperature, topK, topP, minP }";
+    throw new CohortError("bad-input", `sample: the options are ${shown(options)}`, remedy);
+  }
+  number("sample", "maxTokens", options.maxTokens, { least: 1, whole: true });
+  number("sample", "temperature", options.temperature, { least: 0, most: 100 });
+  number("sample", "topK", options.topK, { least: 0, whole: true });
+  number("sample", "topP", options.topP, { least: 1e-6, most: 1 });
+  number("sample", "minP", options.minP, { least: 0, most: 1 });
+  if (!isRecord(random)) {
+    const remedy = "give { seed, stream, step }: every random number follows from it";
+    throw new CohortError("bad-input", `sample: the key is ${shown(random)}`, remedy);
+  }
+  for (const name of ["seed", "stream", "step"] as const) {
+    number("sample", `${name} of the key`, random[name], { least: 0, most: 2 ** 32 - 1, whole: true });
+  }
+}
+
+function checkedCounts(prompts: readonly unknown[], perPrompt: number | readonly number[]): readonly number[] {
+  if (!Array.isArray(prompts)) {
+    const remedy = "give a list of prompts, each of them token ids (tokenizer.encode)";
+    throw new CohortError("bad-input", `sample: the prompts are ${shown(prompts)}`, remedy);
+  }
+  const limits = { least: 0, whole: true };
+  if (!Array.isArray(perPrompt)) {
+    number("sample", "perPrompt", perPrompt, limits);
+    return prompts.map(() => perPrompt as number);
+  }
+  if (perPrompt.length !== prompts.length) {
+    const message = `sample: perPrompt has ${perPrompt.length} numbers for ${prompts.length} prompts`;
+    throw new CohortError("bad-input", message, "give one number for each, or one for all");
+  }
+  perPrompt.forEach((count, i) => {
+    number("sample", `perPrompt[${i}]`, count, limits);
+  });
+  return perPrompt;
+}
+
+function checkPrompt(ids: ArrayLike<number>, i: number, { maxTokens, config }: Transformer): void {
+  const at = `sample: prompt ${i}`;
+  if (typeof ids !== "object" || ids === null || typeof ids.length !== "number") {
+    const remedy = "give token ids: tokenizer.encode(text) makes them";
+    throw new CohortError("bad-input", `${at} is ${shown(ids)}`, remedy);
+  }
+  if (ids.length === 0) {
+    const remedy = "give it some text, or a tokenizer with a begin token";
+    throw new CohortError("bad-input", `${at} has no tokens`, remedy);
+  }
+  if (ids.length >= maxTokens) {
+    const message = `${at} has ${ids.length} tokens, the model's context is ${maxTokens}`;
+    throw new CohortError("bad-input", message, "shorten the prompt");
+  }
+  for (let t = 0; t < ids.length; t++) {
+    if (ids[t] >>> 0 === ids[t] && ids[t] < config.vocabSize) continue;
+    const remedy = `ids run from 0 to ${config.vocabSize - 1}; use the model's own tokenizer`;
+    throw new CohortError("bad-input", `${at}, token ${t}: id ${shown(ids[t])}`, remedy);
+  }
 }
 
 interface Live extends Completion {

@@ -4,13 +4,14 @@
  */
 import type { Device } from "./device.ts";
 import { CohortError } from "./errors.ts";
+import { isRecord, known, number, shown } from "./given.ts";
 import { readText, type Storage } from "./host.ts";
 import type { Numeric } from "./math.ts";
 import { openAdapter } from "./model/adapter.ts";
 import { openModelDirectory } from "./model/directory.ts";
 import { type LoadedModel, makeTrainable, saveLora, saveModel } from "./model/load.ts";
 import { LayerNoise, type NoiseKey, type PassNoise, rowTrajectories } from "./model/noise.ts";
-import { AdamW, type OptimizerOptions } from "./model/optimizer.ts";
+import { AdamW, checkedOptimizer, type OptimizerOptions } from "./model/optimizer.ts";
 import { type Packed, pack, promptRuns, type Sequence } from "./model/pack.ts";
 import { digest } from "./model/parameters.ts";
 import { loadTensor, openSafetensors, writeSafetensors } from "./model/safetensors.ts";
@@ -36,10 +37,13 @@ export class Session {
   readonly device: Device;
   readonly loaded: LoadedModel;
   readonly optimizer: AdamW;
+  #closed = false;
 
   /**
+   * @param optimizer all of its options: none has a default here
    * @param noise gives the passes that ask for it noise in their hidden states, with a learned scale: its first value
    *   (0: none at all) and its peak learning rate
+   * @throws CohortError("bad-input") for options of the optimiser that are missing, unknown or out of range
    */
   constructor(
     device: Device,
@@ -48,6 +52,7 @@ export class Session {
     optimizer: OptimizerOptions,
     noise?: { start: number; learningRate: number },
   ) {
+    checkedOptimizer(optimizer);
     this.device = device;
     this.loaded = loaded;
     makeTrainable(loaded.model);
@@ -62,14 +67,18 @@ export class Session {
     return this.loaded.model;
   }
 
-  /** `perPrompt` completions of each prompt (token ids), of `model` (default: the trained one). */
-  sample(
+  /**
+   * `perPrompt` completions of each prompt (token ids), of `model` (default: the trained one).
+   * @throws CohortError("bad-input") for options, keys and ids that are missing or out of range
+   */
+  async sample(
     prompts: readonly ArrayLike<number>[],
     perPrompt: number | readonly number[],
     options: Omit<SamplingOptions, "stopIds">,
     random: RandomKey,
     model: Transformer = this.model,
   ): Promise<Completion[]> {
+    this.#open("sample");
     return generate(model, prompts, perPrompt, { ...options, stopIds: this.loaded.stopIds }, random);
   }
 
@@ -77,6 +86,8 @@ export class Session {
    * Log-probabilities and entropies of the scored tokens under `model` (default: the trained one).
    * @param options.see is shown the rows over the vocabulary, and may ask for the hidden states [rows, C] behind them
    * @param options.noise the pass has this noise in its hidden states (nothing where the session was made without)
+   * @throws CohortError("bad-input") for options that there are none of or that are out of range, and for sequences that
+   *   cannot be scored
    */
   async score(
     sequences: readonly Sequence[],
@@ -88,6 +99,7 @@ export class Session {
       noise?: NoiseKey;
     } & RowOptions = {},
   ): Promise<SequenceScores> {
+    this.#check("score", sequences, options, scoreNames);
     const { microBatches = 1, temperature = 1, model = this.model, see, beside, noise } = options;
     const parts: Scores[] = [];
     let at = 0;
@@ -109,6 +121,7 @@ export class Session {
     sequences: readonly Sequence[],
     options: { microBatches?: number; temperature?: number; model?: Transformer } = {},
   ): Promise<Float32Array> {
+    this.#check("logits", sequences, options, logitsNames);
     const { microBatches = 1, temperature = 1, model = this.model } = options;
     const { vocabSize } = model.config;
     const all = new Float32Array(offsetsOf(sequences)[sequences.length] * vocabSize);
@@ -126,6 +139,7 @@ export class Session {
    * @param objective dlogp (and dentropy) of each scored token, sequence by sequence; dlogits by the logits over the
    *   temperature: [T, V], or what to say of some rows of them [n, V] when they are shown
    * @returns the scores that the forward pass gave
+   * @throws CohortError("bad-input") where a derivative is no finite number, and as `score`
    */
   async forwardBackward(
     sequences: readonly Sequence[],
@@ -141,24 +155,23 @@ export class Session {
       noise?: NoiseKey;
     } & RowOptions = {},
   ): Promise<SequenceScores> {
+    this.#check("forwardBackward", sequences, options, trainNames);
+    if (!isRecord(objective)) {
+      const remedy = "give { dlogp }, one number for each scored token";
+      throw new CohortError("bad-input", `forwardBackward: the objective is ${shown(objective)}`, remedy);
+    }
+    known("forwardBackward", objective, objectiveNames, "a derivative");
     const { microBatches = 1, temperature = 1, sharePrompts = false, beside, noise } = options;
     const offsets = offsetsOf(sequences);
     const scored = offsets[sequences.length];
     const { vocabSize } = this.model.config;
-    for (const [name, data] of Object.entries(objective)) {
-      if (data && typeof data !== "function" && data.length !== scored * (name === "dlogits" ? vocabSize : 1)) {
-        throw new CohortError(
-          "bad-input",
-          `forwardBackward: ${name} has ${data.length} numbers for ${scored} scored tokens`,
-          name === "dlogits" ? "give one for each and each entry of the vocabulary" : "give one for each",
-        );
-      }
-    }
+    checkDerivatives("forwardBackward: dlogp", objective.dlogp, scored);
+    if (objective.dentropy) checkDerivatives("forwardBackward: dentropy", objective.dentropy, scored);
     const { dlogits: given } = objective;
-    const whole = given && typeof given !== "function" ? Float32Array.from(given) : null;
+    const whole = given && typeof given !== "function" ? wholeRows(given, scored, vocabSize) : null;
     const dlogits =
       typeof given === "function"
-        ? given
+        ? checkedRows(given, vocabSize)
         : whole && (({ first, count }: Rows) => whole.subarray(first * vocabSize, (first + count) * vocabSize));
     const dlogp = Float32Array.from(objective.dlogp);
     const dentropy = objective.dentropy && Float32Array.from(objective.dentropy);
@@ -192,6 +205,7 @@ export class Session {
 
   /** L2 norm of the gradient of each sequence's log-likelihood Σ lp, by the trainable parameters, before any clipping. */
   async gradientNorms(sequences: readonly Sequence[], options: { temperature?: number } = {}): Promise<number[]> {
+    this.#check("gradientNorms", sequences, options);
     const { temperature = 1 } = options;
     const norms: number[] = [];
     for (const sequence of sequences) {
@@ -203,12 +217,14 @@ export class Session {
   }
 
   /** The score head's number at the last id of each sequence. */
-  rewards(sequences: readonly Sequence[], options: { microBatches?: number } = {}): Promise<Float32Array> {
+  async rewards(sequences: readonly Sequence[], options: { microBatches?: number } = {}): Promise<Float32Array> {
+    this.#check("rewards", sequences, options);
     return this.values(throughLast(sequences), options);
   }
 
   /** The score head's number before each scored id of the sequences: at the ids that a scored one follows. */
   async values(sequences: readonly Sequence[], options: { microBatches?: number } = {}): Promise<Float32Array> {
+    this.#check("values", sequences, options);
     const parts: Float32Array[] = [];
     for (const packed of this.#pieces(sequences, options.microBatches ?? 1)) {
       parts.push(await this.model.readout(packed));
@@ -220,11 +236,12 @@ export class Session {
    * Adds the gradient of Σ dreward·reward over the sequences; micro-batches change no bit of it.
    * @returns the rewards that the forward pass gave
    */
-  forwardBackwardRewards(
+  async forwardBackwardRewards(
     sequences: readonly Sequence[],
     dreward: ArrayLike<number>,
     options: { microBatches?: number } = {},
   ): Promise<Float32Array> {
+    this.#check("forwardBackwardRewards", sequences, options);
     return this.forwardBackwardValues(throughLast(sequences), dreward, options);
   }
 
@@ -234,6 +251,8 @@ export class Session {
     dvalue: ArrayLike<number>,
     options: { microBatches?: number } = {},
   ): Promise<Float32Array> {
+    this.#check("forwardBackwardValues", sequences, options);
+    checkDerivatives("forwardBackwardValues: the derivative", dvalue, offsetsOf(sequences)[sequences.length]);
     const derivative = Float32Array.from(dvalue);
     const packs = this.#pieces(sequences, options.microBatches ?? 1);
     this.model.beginStep(packs);
@@ -250,19 +269,22 @@ export class Session {
 
   /**
    * One AdamW step on the gradients of the last `forwardBackward`.
-   * @param total optimiser steps of the whole run, for the schedule
+   * @param total optimiser steps of the whole run, at least 1, for the schedule
    */
-  optimStep(total: number): Promise<{ gradNorm: number; learningRate: number }> {
+  async optimStep(total: number): Promise<{ gradNorm: number; learningRate: number }> {
+    this.#open("optimStep");
     return this.optimizer.step(total);
   }
 
   /** The 64-bit fingerprint of all weights, 16 hexadecimal digits. */
-  digest(): Promise<string> {
+  async digest(): Promise<string> {
+    this.#open("digest");
     return digest(this.device, this.model.all);
   }
 
   /** Weights (or adapters) in Hugging Face's layout, optimiser moments, and `state` of the caller's own. */
   async saveState(storage: Storage, dir: string, state: Record<string, unknown>): Promise<void> {
+    this.#open("saveState");
     const { model, device, optimizer } = this;
     if (model.lora) await saveLora(model, storage, dir);
     else await saveModel(this.loaded, storage, dir);
@@ -290,6 +312,7 @@ export class Session {
    * @throws CohortError where the folder is of another model or damaged (the digest is compared)
    */
   async loadState(storage: Storage, dir: string): Promise<Record<string, unknown>> {
+    this.#open("loadState");
     const { model, device, optimizer } = this;
     const state = JSON.parse(await readText(storage, `${dir}/state.json`)) as Record<string, unknown>;
     if (model.lora) {
@@ -344,9 +367,31 @@ export class Session {
     return state;
   }
 
+  /** Frees the optimiser and the model; every later call fails. Closing twice is closing once. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.optimizer.close();
     this.model.close();
+  }
+
+  #open(verb: string): void {
+    if (this.#closed) throw new CohortError("bad-input", `${verb}: the session is closed`, "make another one");
+  }
+
+  /** @param names of the options, where others are refused */
+  #check(
+    verb: string,
+    sequences: readonly Sequence[],
+    options: { microBatches?: number; temperature?: number },
+    names?: Readonly<Record<string, true>>,
+  ): void {
+    this.#open(verb);
+    if (names) known(verb, options, names);
+    const { microBatches, temperature } = options;
+    if (microBatches !== undefined) number(verb, "microBatches", microBatches, { least: 1, whole: true });
+    if (temperature !== undefined) number(verb, "temperature", temperature, { least: 0, within: true });
+    checkSequences(verb, sequences);
   }
 
   /** The noise of one piece after another of the sequences. */
@@ -378,6 +423,71 @@ export class Session {
 
 /** Beside the model's weights in a checkpoint: other programs read the model without it. */
 const NOISE_FILE = "noise.safetensors";
+
+/** Every name of an options type: one that is added there and forgotten here does not compile. */
+type Names<T> = Record<keyof T, true>;
+type Options<Verb extends "score" | "logits" | "forwardBackward", At extends number> = NonNullable<
+  Parameters<Session[Verb]>[At]
+>;
+
+const logitsNames: Names<Options<"logits", 1>> = { microBatches: true, temperature: true, model: true };
+const scoreNames: Names<Options<"score", 1>> = { ...logitsNames, see: true, noise: true, beside: true };
+const trainNames: Names<Options<"forwardBackward", 2>> = {
+  microBatches: true,
+  temperature: true,
+  sharePrompts: true,
+  noise: true,
+  beside: true,
+};
+const objectiveNames: Names<Options<"forwardBackward", 1>> = { dlogp: true, dentropy: true, dlogits: true };
+
+function checkSequences(verb: string, sequences: readonly Sequence[]): void {
+  const remedy = "give { ids, from }: token ids, and the index of the first one that is scored";
+  if (!Array.isArray(sequences)) {
+    throw new CohortError("bad-input", `${verb}: the sequences are ${shown(sequences)}`, `${remedy}, in a list`);
+  }
+  sequences.forEach((sequence: Sequence, i) => {
+    const at = `${verb}: sequence ${i}`;
+    if (!isRecord(sequence)) throw new CohortError("bad-input", `${at} is ${shown(sequence)}`, remedy);
+    const { ids, from } = sequence;
+    if (typeof ids !== "object" || typeof ids?.length !== "number") {
+      throw new CohortError("bad-input", `${at}: ids is ${shown(ids)}`, "give a list of token ids (tokenizer.encode)");
+    }
+    if (Number.isInteger(from) && from >= 1 && from <= ids.length) return;
+    const message = `${at}: from is ${shown(from)}, with ${ids.length} ids`;
+    throw new CohortError("bad-input", message, "score from 1 (the first token is predicted by nothing) to the end");
+  });
+}
+
+/** Throws where there is no derivative for each of `count`: what is not finite would be a gradient of 0 unnoticed. */
+function checkDerivatives(at: string, data: ArrayLike<number>, count: number, vocab?: number): void {
+  const each = vocab ? "give one for each and each entry of the vocabulary" : "give one for each";
+  if (typeof data !== "object" || typeof data?.length !== "number") {
+    throw new CohortError("bad-input", `${at} is ${shown(data)} where numbers for scored tokens are wanted`, each);
+  }
+  if (data.length !== count) {
+    const tokens = vocab ? count / vocab : count;
+    throw new CohortError("bad-input", `${at} has ${data.length} numbers for ${tokens} scored tokens`, each);
+  }
+  for (let t = 0; t < count; t++) {
+    const x: unknown = data[t];
+    if (typeof x === "number" && Number.isFinite(Math.fround(x))) continue;
+    throw new CohortError("bad-input", `${at}[${t}] is ${shown(x)}`, "give a finite f32 number");
+  }
+}
+
+function wholeRows(dlogits: ArrayLike<number>, scored: number, vocab: number): Float32Array {
+  checkDerivatives("forwardBackward: dlogits", dlogits, scored * vocab, vocab);
+  return Float32Array.from(dlogits);
+}
+
+const checkedRows =
+  (dlogits: (rows: Rows) => ArrayLike<number>, vocab: number) =>
+  (rows: Rows): ArrayLike<number> => {
+    const given = dlogits(rows);
+    checkDerivatives(`forwardBackward: dlogits of rows from ${rows.first} on`, given, rows.count * vocab, vocab);
+    return given;
+  };
 
 /** A pass computes all ids but the last: with one more, which nothing reads, the last position is the last id's. */
 const throughLast = (sequences: readonly Sequence[]): Sequence[] =>

@@ -1,6 +1,7 @@
 /** @file Models on a device: from a folder, or new from a config and a seed; adapters; saving. */
 import type { Device, Precision } from "../device.ts";
 import { CohortError } from "../errors.ts";
+import { known, number, shown } from "../given.ts";
 import { readText, type Storage } from "../host.ts";
 import type { Numeric } from "../math.ts";
 import { streams } from "../rng.ts";
@@ -43,6 +44,19 @@ export interface LoadOptions {
   score?: { seed: number };
 }
 
+const optionNames: Record<keyof LoadOptions, true> = { precision: true, maxTokens: true, score: true };
+
+/** Before a weight is on the device. */
+function checkOptions(where: string, options: LoadOptions): void {
+  known(where, options, optionNames);
+  const { precision, maxTokens } = options;
+  if (precision !== 12 && precision !== 24) {
+    const fast = (precision as unknown) === "fast" ? "; fast kernels are the device's, whose models have 12" : "";
+    throw new CohortError("bad-input", `${where}: precision is ${shown(precision)}`, `give 12 or 24${fast}`);
+  }
+  if (maxTokens !== undefined) number(where, "maxTokens", maxTokens, { least: 1, whole: true });
+}
+
 function build(
   device: Device,
   numeric: Numeric,
@@ -77,6 +91,7 @@ export async function loadModel(
   dir: string,
   options: LoadOptions,
 ): Promise<LoadedModel> {
+  checkOptions("loadModel", options);
   if (!(await storage.exists(joinPath(dir, "config.json"))) && (await storage.exists(joinPath(dir, adapterConfig)))) {
     const json = JSON.parse(await readText(storage, joinPath(dir, adapterConfig))) as Record<string, unknown>;
     const { baseModel } = parseAdapterConfig(json, joinPath(dir, adapterConfig));
@@ -119,6 +134,7 @@ function newScoreHead(numeric: Numeric, config: ModelConfig, seed: number): Floa
 /**
  * A new model: linear layers and embedding normal with `initializerRange` (those that write to the residual stream
  * divided by √(2·layers), as in GPT-2), norms 1, biases 0. The same seed gives the same bits everywhere.
+ * @throws CohortError("bad-input") for a precision other than 12 and 24, and for options that there are none of
  */
 export function newModel(
   device: Device,
@@ -128,6 +144,7 @@ export function newModel(
   seed: number,
   options: LoadOptions,
 ): LoadedModel {
+  checkOptions("newModel", options);
   const parameters = new Map<string, Parameter>();
   parameterShapes(config).forEach((shape, index) => {
     const parameter = allocate(device, shape);

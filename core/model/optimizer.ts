@@ -1,6 +1,7 @@
 /** @file AdamW with global-norm clipping and learning-rate schedules, over the trainable parameters of a model. */
 import type { Device, DeviceBuffer } from "../device.ts";
 import { CohortError } from "../errors.ts";
+import { known, number, shown } from "../given.ts";
 import type { HostMath } from "../math.ts";
 import type { Parameter } from "./parameters.ts";
 
@@ -15,6 +16,44 @@ export interface OptimizerOptions {
   epsilon: number;
   /** 0: no clipping. */
   maxGradNorm: number;
+}
+
+const optionNames: Record<keyof OptimizerOptions, true> = {
+  learningRate: true,
+  schedule: true,
+  warmupSteps: true,
+  weightDecay: true,
+  beta1: true,
+  beta2: true,
+  epsilon: true,
+  maxGradNorm: true,
+};
+
+const schedules: readonly OptimizerOptions["schedule"][] = ["constant", "linear", "cosine"];
+
+/**
+ * @returns the options as they are
+ * @throws CohortError("bad-input") naming those that are missing, unknown or out of range
+ */
+export function checkedOptimizer(options: OptimizerOptions): OptimizerOptions {
+  const where = "optimizer";
+  known(where, options, optionNames);
+  const missing = Object.keys(optionNames).filter((name) => options[name as keyof OptimizerOptions] === undefined);
+  if (missing.length > 0) {
+    const remedy = "give all of them; parseConfig({}).optimizer has what training takes by default";
+    throw new CohortError("bad-input", `${where}: no ${missing.join(", ")} among the options`, remedy);
+  }
+  number(where, "learningRate", options.learningRate, { least: 0 });
+  if (!schedules.includes(options.schedule)) {
+    const remedy = `give ${schedules.map((name) => `"${name}"`).join(", ")}`;
+    throw new CohortError("bad-input", `${where}: schedule is ${shown(options.schedule)}`, remedy);
+  }
+  number(where, "warmupSteps", options.warmupSteps, { least: 0, whole: true });
+  number(where, "weightDecay", options.weightDecay, { least: 0 });
+  for (const name of ["beta1", "beta2"] as const) number(where, name, options[name], { least: 0, most: 0.999999 });
+  number(where, "epsilon", options.epsilon, { least: 1e-12 });
+  number(where, "maxGradNorm", options.maxGradNorm, { least: 0 });
+  return options;
 }
 
 /** The rate of optimiser step t (from 1) of `total`. */
@@ -33,7 +72,7 @@ const CHUNK = 4096;
 export class AdamW {
   readonly parameters: readonly Parameter[];
   readonly moments: readonly { m: DeviceBuffer; v: DeviceBuffer }[];
-  options: OptimizerOptions;
+  #options: OptimizerOptions;
   /** Steps done. */
   steps = 0;
   readonly #device: Device;
@@ -43,11 +82,12 @@ export class AdamW {
   #power1 = 1;
   #power2 = 1;
 
+  /** @throws CohortError as `checkedOptimizer` */
   constructor(device: Device, math: HostMath, parameters: readonly Parameter[], options: OptimizerOptions) {
+    this.#options = checkedOptimizer(options);
     this.#device = device;
     this.#math = math;
     this.parameters = parameters;
-    this.options = options;
     this.moments = parameters.map((p) => ({
       m: device.alloc(p.size, `m of ${p.name}`),
       v: device.alloc(p.size, `v of ${p.name}`),
@@ -57,6 +97,15 @@ export class AdamW {
       "gradient norm",
     );
     this.reset(options);
+  }
+
+  get options(): OptimizerOptions {
+    return this.#options;
+  }
+
+  /** @throws CohortError as `checkedOptimizer` */
+  set options(options: OptimizerOptions) {
+    this.#options = checkedOptimizer(options);
   }
 
   /** As new: moments 0, no step done. */
@@ -105,6 +154,7 @@ export class AdamW {
    * @returns the gradient norm before clipping and the learning rate
    */
   async step(total: number): Promise<{ gradNorm: number; learningRate: number }> {
+    number("optimStep", "the total of steps", total, { least: 1, whole: true });
     const { beta1, beta2, epsilon, maxGradNorm, weightDecay } = this.options;
     const gradNorm = (await this.gradNorm()).total;
     this.steps++;

@@ -113,11 +113,13 @@ export abstract class Learner {
     options: { microBatches: number; temperature: number; noise?: NoiseKey },
   ): Promise<Policy> {
     const { recipe, params, session } = this;
-    if (!recipe.rows) return session.score(sequences, options);
+    const { microBatches, temperature, noise } = options;
+    const pass = { microBatches, temperature, noise };
+    if (!recipe.rows) return session.score(sequences, pass);
     const row = new Float64Array(sequences.reduce((n, { ids, from }) => n + ids.length - from, 0));
     const full = this.#completed(sequences);
     const see = (rows: Rows) => row.set(rowNumbers(recipe, params, full(rows)), rows.first);
-    return { ...(await session.score(sequences, { ...options, see, beside: this.#beside })), row };
+    return { ...(await session.score(sequences, { ...pass, see, beside: this.#beside })), row };
   }
 
   /** Adds to rows what the recipe's draws from them take. */
@@ -165,10 +167,11 @@ export abstract class Learner {
       ? (rows: Rows) =>
           rowDerivatives(recipe, params, full(rows), row.data.subarray(rows.first, rows.first + rows.count))
       : logits?.data;
+    const { current: _, ...pass } = options;
     const trained = await session.forwardBackward(
       sequences,
       { dlogp: result.dlogp, dentropy: result.dentropy, dlogits },
-      { ...options, beside: this.#beside },
+      { ...pass, beside: this.#beside },
     );
     this.assertSame(now.logp, trained.logp, whose);
     return { result, trained, ...(await session.optimStep(this.optimizerSteps)) };
