@@ -1,17 +1,16 @@
 /** @file What a caller gives, checked before any work: names that there are, and values that mean something. */
 import { CohortError, nearest } from "./errors.ts";
+import { show } from "./show.ts";
 
 export const isRecord = (x: unknown): x is Record<string, unknown> =>
   typeof x === "object" && x !== null && !Array.isArray(x);
 
-/** A value for a message; never long. */
+/** A value for a message: one that is absent, or text in place of a number, is said to be that. */
 export function shown(value: unknown): string {
-  if (typeof value === "function") return "a function";
-  if (typeof value === "number" || typeof value === "bigint") return String(value);
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
-  const text = JSON.stringify(value)?.slice(0, 60) ?? "not given";
+  if (value === undefined) return "not given";
   // Quotes alone are easily overlooked where the rest is right.
-  return typeof value === "string" && value.trim() !== "" && !Number.isNaN(Number(value)) ? `the text ${text}` : text;
+  const numeric = typeof value === "string" && value.trim() !== "" && !Number.isNaN(Number(value));
+  return numeric ? `the text ${show(value)}` : show(value);
 }
 
 /** Refuses what is no object of options, and the names that none of them has. */

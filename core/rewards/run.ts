@@ -1,8 +1,8 @@
 /** @file Runs reward functions over samples, and refuses whatever is not a finite number or null. */
 
 import { CohortError } from "../errors.ts";
+import { excerpt, show } from "../show.ts";
 import type { RewardSpec, Sample } from "./reward.ts";
-import { excerpt, show } from "./show.ts";
 
 export interface RewardResult {
   /** reward name → N numbers; NaN where the function answered null */

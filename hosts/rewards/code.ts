@@ -2,7 +2,7 @@
 import { CohortError } from "../../core/errors.ts";
 import { fencedBlock } from "../../core/rewards/answer.ts";
 import type { RewardFunction, Sample } from "../../core/rewards/reward.ts";
-import { show } from "../../core/rewards/show.ts";
+import { show } from "../../core/show.ts";
 import { parseBare } from "./format.ts";
 import { above0, checkOptions, columnName, extraction, type Kind } from "./options.ts";
 import { column, tooLong } from "./row.ts";

@@ -1,6 +1,6 @@
 /** @file What a ready-made reward may be made of: its options, checked when it is made and not at the first sample. */
 import { CohortError, nearest } from "../../core/errors.ts";
-import { show } from "../../core/rewards/show.ts";
+import { show } from "../../core/show.ts";
 
 /** What may stand in one option, and the remedy's words for it. */
 export interface Kind {

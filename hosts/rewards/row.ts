@@ -1,7 +1,7 @@
 /** @file What a ready-made reward reads of a sample: a column of its row, and no more text than it can bear. */
 import { CohortError } from "../../core/errors.ts";
 import type { Sample } from "../../core/rewards/reward.ts";
-import { show } from "../../core/rewards/show.ts";
+import { show } from "../../core/show.ts";
 
 /** Completions longer than this many characters get the reward of a wrong one, unread. */
 export const MAX_CHARACTERS = 100_000;

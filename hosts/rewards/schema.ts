@@ -1,6 +1,6 @@
 /** @file Whether a JSON schema can be one: the validator takes any object, and finds a misspelt type in no value at all. */
 import { CohortError, nearest } from "../../core/errors.ts";
-import { show } from "../../core/rewards/show.ts";
+import { show } from "../../core/show.ts";
 
 const TYPES = ["string", "number", "integer", "boolean", "object", "array", "null"];
 /** What other languages call them. */

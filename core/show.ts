@@ -13,6 +13,9 @@ export function show(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (value instanceof RegExp) return String(value);
   if (typeof value !== "object" || value === null) return String(value);
+  const kind = value.constructor?.name;
+  // Of a class JSON often shows nothing, and of numbers in an array it shows an object.
+  if (kind && kind !== "Object" && !Array.isArray(value)) return `${/^[AEIO]/.test(kind) ? "an" : "a"} ${kind}`;
   let text: string | undefined;
   try {
     text = JSON.stringify(value, (_, part) => (typeof part === "bigint" ? `${part}n` : part));
