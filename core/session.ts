@@ -53,6 +53,7 @@ export class Session {
     noise?: { start: number; learningRate: number },
   ) {
     checkedOptimizer(optimizer);
+    if (noise) for (const name of ["start", "learningRate"] as const) number("noise", name, noise[name], { least: 0 });
     this.device = device;
     this.loaded = loaded;
     makeTrainable(loaded.model);

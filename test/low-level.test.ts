@@ -155,6 +155,8 @@ test("newModel refuses a precision that there is not", async () => {
     const call = () => newModel(device, device, config, tokenizer, 0, options as LoadOptions);
     expect(await refusal(call)).toMatch(message);
   }
+  const unseeded = () => newModel(device, device, config, tokenizer, Number.NaN, { precision: 12 });
+  expect(await refusal(unseeded)).toMatch(/^newModel: seed is NaN — give a whole number from 0/);
   expect(device.memory.used).toBe(before);
 });
 
@@ -183,6 +185,8 @@ test("an optimiser refuses options that would ruin the weights", async () => {
     ).toMatch(message);
   }
   const alone = () => new Session(device, device, loaded, { learningRate: 0.1 } as OptimizerOptions);
+  const noisy = () => new Session(device, device, loaded, optimizer, { start: Number.NaN, learningRate: 0 });
+  expect(await refusal(noisy)).toMatch(/^noise: start is NaN/);
   expect(await refusal(alone)).toMatch(
     /no schedule, warmupSteps, weightDecay, beta1, beta2, epsilon, maxGradNorm among/,
   );

@@ -145,6 +145,7 @@ export function newModel(
   options: LoadOptions,
 ): LoadedModel {
   checkOptions("newModel", options);
+  number("newModel", "seed", seed, { least: 0, most: 2 ** 32 - 1, whole: true });
   const parameters = new Map<string, Parameter>();
   parameterShapes(config).forEach((shape, index) => {
     const parameter = allocate(device, shape);
