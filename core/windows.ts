@@ -145,7 +145,7 @@ const axesOf: Partial<Record<KernelName, (call: WindowedCall) => Axis[]>> = {
   ],
 };
 
-export const windowedKernels = Object.keys(axesOf) as KernelName[];
+export const windowedKernels = /* @__PURE__ */ Object.keys(axesOf) as KernelName[];
 
 /** Multiples of the result are multiples of `align` after multiplication by `step`; `align` is a power of two. */
 function alignedUnit(step: number, align: number): number {

@@ -273,7 +273,7 @@ describe("size, minified, WASM included, recipes left out", () => {
   test("a whole engine: configuration, trainer, run folder, checkpoints, tasks", async () => {
     const { bytes } = await loaded('export { parseConfig } from "cohort"; export { createEngine } from "cohort/node";');
     console.log(`engine: ${bytes} bytes`);
-    expect(bytes).toBeLessThan(360_000);
+    expect(bytes).toBeLessThan(375_000);
   });
 });
 

@@ -11,7 +11,7 @@ export type { Split, Task, TaskSource } from "./task.ts";
 
 const factories: Record<string, (parameters: Record<string, unknown>) => Task> = { addition, countdown, reverse, sort };
 
-export const taskNames: readonly string[] = Object.keys(factories);
+export const taskNames: readonly string[] = /* @__PURE__ */ Object.keys(factories);
 
 /**
  * A built-in task from its name, or from {name, …parameters}.

@@ -95,7 +95,7 @@ export async function evaluate(session: Session, task: TaskSource, config: Train
 }
 
 /** Fields of a batch that rollouts can supply; a recipe that reads others is refused before the run. */
-const SUPPLIED = new Set([
+const SUPPLIED = /* @__PURE__ */ new Set([
   "group",
   "length",
   "reward",

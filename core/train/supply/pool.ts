@@ -37,7 +37,7 @@ export const prompt: Supply = {
   probe: probes.trajectory,
 };
 
-export const promptStats = ofAsked(
+export const promptStats = /* @__PURE__ */ ofAsked(
   {
     is: "what was seen of each prompt: success rate of the last rollouts, and counts of all",
     probe: () => [0, 1].map(() => ({ success_rate: 0.5, count: 2, accepted: 1, all: 2 })),
@@ -48,7 +48,7 @@ export const promptStats = ofAsked(
   },
 );
 
-export const category = ofAsked(
+export const category = /* @__PURE__ */ ofAsked(
   {
     is: "the category of each prompt: the column `category`, else its quarter by difficulty",
     start: async (means) => {
@@ -76,7 +76,7 @@ async function categoriesOf(means: Means): Promise<number[]> {
 }
 const QUARTERS = 4;
 
-export const thompsonDraws = ofPool(
+export const thompsonDraws = /* @__PURE__ */ ofPool(
   {
     is: "draws from Beta(alpha + prior, beta + prior) of every prompt, the counts being those of the recipe's state",
     probe: () => [0.5, 0.25],
@@ -105,7 +105,7 @@ export const poolSuccesses: Supply = {
   probe: () => ({ 0: 1, 1: 1 }),
 };
 
-export const poolCorrect = ofPool(
+export const poolCorrect = /* @__PURE__ */ ofPool(
   {
     is: "whether the last rollouts of every prompt of the pool were right",
     keeps: "responses",
@@ -117,7 +117,7 @@ export const poolCorrect = ofPool(
   (means) => responsesOf(means).map((list) => list.map((r) => r.right)),
 );
 
-export const poolTokens = ofPool(
+export const poolTokens = /* @__PURE__ */ ofPool(
   {
     is: "the tokens of the last rollouts of every prompt of the pool",
     keeps: "responses",
@@ -129,7 +129,7 @@ export const poolTokens = ofPool(
   (means) => responsesOf(means).map((list) => list.map((r) => r.ids)),
 );
 
-export const poolGradientsRight = ofAsked(
+export const poolGradientsRight = /* @__PURE__ */ ofAsked(
   {
     is: "gradient norms of the right ones of each prompt's last rollouts",
     keeps: "gradients",
@@ -138,7 +138,7 @@ export const poolGradientsRight = ofAsked(
   norms(1),
 );
 
-export const poolGradientsWrong = ofAsked(
+export const poolGradientsWrong = /* @__PURE__ */ ofAsked(
   {
     is: "gradient norms of the wrong ones of each prompt's last rollouts",
     keeps: "gradients",
@@ -147,7 +147,7 @@ export const poolGradientsWrong = ofAsked(
   norms(0),
 );
 
-export const storedLogp = ofPool(
+export const storedLogp = /* @__PURE__ */ ofPool(
   {
     is: "log-probabilities of the last response of each prompt, when it was drawn",
     keeps: "responses",
@@ -183,7 +183,7 @@ export const storedLogpNow: Supply = {
 const binOf = (q: number, { pool }: Means): string =>
   pool!.history[q].seen === 0 ? "new" : String(Math.floor(QUARTERS * pool!.rate(q)));
 
-export const difficultyBin = ofAsked(
+export const difficultyBin = /* @__PURE__ */ ofAsked(
   { is: "the bin of each prompt by its present success rate", probe: () => ["0", "1"] },
   binOf,
 );
