@@ -6,6 +6,7 @@ import { applySet, isDataTask, parseConfig, type TrainConfig } from "./config.ts
 import { type Interval, seedInterval } from "./demos/lib/verdict.ts";
 import { CohortError } from "./errors.ts";
 import type { EvalResult } from "./evaluate.ts";
+import { isRecord } from "./given.ts";
 import { NOTHING_TO_LEARN, type StepMetrics } from "./log.ts";
 import { type Recipe, resolveParams } from "./recipe.ts";
 
@@ -158,8 +159,7 @@ function leaves(config: object, path = ""): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(config)) {
     if (OWN_PATHS.has(path + key)) continue;
-    const nested = typeof value === "object" && value !== null && !Array.isArray(value);
-    Object.assign(found, nested ? leaves(value, `${path}${key}.`) : { [path + key]: value });
+    Object.assign(found, isRecord(value) ? leaves(value, `${path}${key}.`) : { [path + key]: value });
   }
   return found;
 }

@@ -6,10 +6,10 @@
 import * as v from "valibot";
 import { dataFormats } from "./data/example.ts";
 import { CohortError, nearest } from "./errors.ts";
+import { isRecord } from "./given.ts";
 import { loadTask } from "./tasks/index.ts";
 
 const isNumber = (x: unknown): x is number => typeof x === "number" && Number.isFinite(x);
-const isRecord = (x: unknown): x is Record<string, unknown> => typeof x === "object" && x !== null && !Array.isArray(x);
 
 /** Above it counts do not fit the kernels' dimensions; named only to those who pass it. */
 const MOST = 2 ** 31 - 1;

@@ -9,6 +9,7 @@
 import { type TrainConfig, taskName } from "./config.ts";
 import { CohortError } from "./errors.ts";
 import type { EvalResult } from "./evaluate.ts";
+import { isRecord } from "./given.ts";
 import { readText, type Storage } from "./host.ts";
 import { jsonLine, type StepMetrics } from "./log.ts";
 
@@ -343,7 +344,7 @@ async function withMoved(
 /** What is not the same, key by key: [path, "was … and is …"]. */
 function differences(path: string, was: unknown, is: unknown): [string, string][] {
   if (canonical(was) === canonical(is)) return [];
-  if (isObject(was) && isObject(is)) {
+  if (isRecord(was) && isRecord(is)) {
     const keys = [...new Set([...Object.keys(was), ...Object.keys(is)])];
     // Without a key in common it is another kind of thing, such as a file in place of a built-in task.
     const kin = keys.some((key) => key in was && key in is) || [was, is].some((one) => Object.keys(one).length === 0);
@@ -352,9 +353,6 @@ function differences(path: string, was: unknown, is: unknown): [string, string][
   const shown = (value: unknown) => (value === undefined ? "not given" : canonical(value));
   return [[path, `was ${shown(was)} and is ${shown(is)}`]];
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 function refuseOtherConfig(dir: string, before: Record<string, unknown>, config: TrainConfig): void {
   const now = config as unknown as Record<string, unknown>;

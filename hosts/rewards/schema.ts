@@ -1,5 +1,6 @@
 /** @file Whether a JSON schema can be one: the validator takes any object, and finds a misspelt type in no value at all. */
 import { CohortError, nearest } from "../../core/errors.ts";
+import { isRecord } from "../../core/given.ts";
 import { show } from "../../core/show.ts";
 
 const TYPES = ["string", "number", "integer", "boolean", "object", "array", "null"];
@@ -20,8 +21,6 @@ const NUMBERS =
 
 type Fields = Record<string, unknown>;
 
-const isObject = (x: unknown): x is Fields => typeof x === "object" && x !== null && !Array.isArray(x);
-
 function refuse(where: string, value: unknown, remedy: string): never {
   throw new CohortError("bad-reward", `jsonFormat: ${where} is ${show(value)}`, remedy);
 }
@@ -32,7 +31,7 @@ function refuse(where: string, value: unknown, remedy: string): never {
  */
 export function checkSchema(schema: unknown, where = "schema", seen = new Set<unknown>()): void {
   if (typeof schema === "boolean" || seen.has(schema)) return;
-  if (!isObject(schema)) refuse(where, schema, 'give a JSON schema: an object like { type: "object" }, true or false');
+  if (!isRecord(schema)) refuse(where, schema, 'give a JSON schema: an object like { type: "object" }, true or false');
   seen.add(schema);
   checkTypes(schema, where);
   checkValues(schema, where);
@@ -46,7 +45,7 @@ export function checkSchema(schema: unknown, where = "schema", seen = new Set<un
   for (const name of list.filter(given)) checkList(schema[name], `${where}.${name}`, seen);
   for (const name of named.filter(given)) {
     const value = schema[name];
-    if (!isObject(value)) refuse(`${where}.${name}`, value, "give an object of schemas by name");
+    if (!isRecord(value)) refuse(`${where}.${name}`, value, "give an object of schemas by name");
     for (const [key, inner] of Object.entries(value)) checkSchema(inner, `${where}.${name}.${key}`, seen);
   }
 }
@@ -77,7 +76,7 @@ function checkValues(schema: Fields, where: string): void {
   const names = Array.isArray(required) && required.every((name) => typeof name === "string");
   if (required !== undefined && !names) refuse(`${where}.required`, required, "give a list of names");
   if (among !== undefined && !Array.isArray(among)) refuse(`${where}.enum`, among, "give a list of values");
-  const expressions = isObject(schema.patternProperties) ? Object.keys(schema.patternProperties) : [];
+  const expressions = isRecord(schema.patternProperties) ? Object.keys(schema.patternProperties) : [];
   if (pattern !== undefined) {
     if (typeof pattern !== "string") refuse(`${where}.pattern`, pattern, "give a regular expression as text");
     expressions.push(pattern);
