@@ -156,19 +156,19 @@ const forms = {
   keep_rows: {
     file: "attention",
     buffers: { kept: "rw", x: "r" },
-    dims: ["rows", "width", "byKey"],
+    dims: ["rows", "width", "dim", "byKey"],
   },
   keep_scattered: {
     file: "attention",
     buffers: { kept: "rw", x: "r", index: "r" },
     integers: ["index"],
-    dims: ["rows", "width", "offset", "byKey"],
+    dims: ["rows", "width", "offset", "dim", "keptRows", "byKey"],
   },
   attention_kept: {
     file: "attention",
     buffers: { out: "w", stats: "w", q: "r", k: "r", v: "r", keptKeys: "r", keptValues: "r", table: "r" },
     integers: ["table"],
-    dims: ["sequences", "heads", "kvHeads", "dim", "maxKeys", "precision"],
+    dims: ["sequences", "heads", "kvHeads", "dim", "maxKeys", "precision", "keptRows"],
     scalars: ["scale"],
   },
 } as const satisfies Record<string, Kernel>;

@@ -115,7 +115,7 @@ interface CpuBuffer extends DeviceBuffer {
   written: number;
   packs: Pack[] | null;
   /** A cache of keys or values, in the form that decoding reads; true while `written` is as it was. */
-  kept: { at: number; bytes: number; width: number; byKey: 0 | 1; written: number } | null;
+  kept: { at: number; bytes: number; rows: number; width: number; dim: number; byKey: 0 | 1; written: number } | null;
 }
 
 /** A right operand of matmul in panels, kept while the buffer does not change. */
@@ -402,28 +402,31 @@ export class CpuDevice implements Device, Numeric {
   #useKept(args: readonly (DeviceBuffer | number)[]): boolean {
     const [out, stats, q, k, v, table] = args as CpuBuffer[];
     const [sequences, heads, kvHeads, dim, , precision] = args.slice(6) as number[];
-    if (precision !== 12 || q.length !== sequences * heads * dim || k.length === kvHeads * dim * sequences)
-      return false;
     const width = kvHeads * dim;
-    this.#keep(k, width, 1);
-    this.#keep(v, width, 0);
+    if (precision !== 12 || q.length !== sequences * heads * dim) return false;
+    if (k.length === sequences * width || k.length !== v.length) return false;
+    const rows = Math.floor(k.length / width);
+    this.#keep(k, rows, width, dim, 1);
+    this.#keep(v, rows, width, dim, 0);
     const forms = [this.#view(k.kept!), this.#view(v.kept!)];
-    this.#command("attention_kept", [out, stats, q, k, v, ...forms, table, ...args.slice(6)]);
+    const scale = args.at(-1)!;
+    this.#command("attention_kept", [out, stats, q, k, v, ...forms, table, ...args.slice(6, -1), rows, scale]);
     return true;
   }
 
-  #keep(buffer: CpuBuffer, width: number, byKey: 0 | 1): void {
-    const rows = Math.floor(buffer.length / width);
-    if (buffer.kept && (buffer.kept.width !== width || buffer.kept.byKey !== byKey)) {
-      this.#heap.give(buffer.kept.at, buffer.kept.bytes);
+  #keep(buffer: CpuBuffer, rows: number, width: number, dim: number, byKey: 0 | 1): void {
+    const { kept } = buffer;
+    if (kept && (kept.rows !== rows || kept.width !== width || kept.dim !== dim || kept.byKey !== byKey)) {
+      this.#heap.give(kept.at, kept.bytes);
       buffer.kept = null;
     }
     if (!buffer.kept) {
-      const bytes = Math.ceil(rows / 8) * 8 * width * 4;
-      buffer.kept = { at: this.#heap.take(bytes), bytes, width, byKey, written: -1 };
+      // 32 bytes more: the last row's vectors may run past the end.
+      const bytes = Math.ceil(rows / 8) * 8 * width * 4 + 32;
+      buffer.kept = { at: this.#heap.take(bytes), bytes, rows, width, dim, byKey, written: -1 };
     }
     if (buffer.kept.written === buffer.written) return;
-    this.#command("keep_rows", [this.#view(buffer.kept), buffer, rows, width, byKey]);
+    this.#command("keep_rows", [this.#view(buffer.kept), buffer, rows, width, dim, byKey]);
     buffer.kept.written = buffer.written;
   }
 
@@ -433,7 +436,8 @@ export class CpuDevice implements Device, Numeric {
     const follow = kept !== null && kept.width === width && kept.written === out.written;
     this.#command("scatter_rows", args);
     if (!follow) return;
-    this.#command("keep_scattered", [this.#view(kept), x, index, rows, width, offset, kept.byKey]);
+    const rest = [rows, width, offset, kept.dim, kept.rows, kept.byKey];
+    this.#command("keep_scattered", [this.#view(kept), x, index, ...rest]);
     kept.written = out.written;
   }
 

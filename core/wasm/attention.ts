@@ -211,13 +211,13 @@ export function attention_fwd(
   out: usize, stats: usize, q: usize, k: usize, v: usize, table: usize,
   sequences: i32, heads: i32, kvHeads: i32, dim: i32, maxKeys: i32, precision: i32, scale: f32,
 ): void {
-  attention_kept(out, stats, q, k, v, 0, 0, table, sequences, heads, kvHeads, dim, maxKeys, precision, scale);
+  attention_kept(out, stats, q, k, v, 0, 0, table, sequences, heads, kvHeads, dim, maxKeys, precision, 0, scale);
 }
 
-/** attention_fwd where the cache is kept in a second form too (0: it is not); decoding reads that one. */
+/** attention_fwd where the cache, of `keptRows` rows, is kept in a second form too (0: it is not); decoding reads that one. */
 export function attention_kept(
   out: usize, stats: usize, q: usize, k: usize, v: usize, keptKeys: usize, keptValues: usize, table: usize,
-  sequences: i32, heads: i32, kvHeads: i32, dim: i32, maxKeys: i32, precision: i32, scale: f32,
+  sequences: i32, heads: i32, kvHeads: i32, dim: i32, maxKeys: i32, precision: i32, keptRows: i32, scale: f32,
 ): void {
   const split = precision == 24;
   const group = heads / kvHeads;
@@ -239,8 +239,10 @@ export function attention_kept(
     if (queries == 1 && !split) {
       // Kept keys lie in blocks of eight rows: a segment has to begin with one.
       const kept = keptKeys != 0 && ((n0 == 0 ? 0 : at0) & 7) == 0 && (at1 & 7) == 0;
+      const headOffset = kept ? <usize>kvHead * planeBytes(keptRows, dim) : <usize>(kvHead * dim) << 2;
       decodeOne(
-        out, stats, q, kept ? keptKeys : k, kept ? keptValues : v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, kvHead, scale, kept,
+        out, stats, q, (kept ? keptKeys : k) + headOffset, (kept ? keptValues : v) + headOffset,
+        qStart, at0, n0, at1, keys, heads, kvHeads, dim, kvHead, scale, kept,
       );
       continue;
     }
@@ -284,33 +286,49 @@ export function attention_kept(
   }
 }
 
-/** Rows of a cache (or those that `index` names) in the form that decoding reads: see `keepRow`. */
-export function keep_rows(kept: usize, x: usize, rows: i32, width: i32, byKey: i32): void {
+/**
+ * Rows of a cache (or those that `index` names) in the form that decoding reads: rounded, head by head, so that what a head
+ * reads lies side by side: keys as [head][row / 8][dim][8], values as [head][row][dim], rows up to a multiple of eight.
+ */
+export function keep_rows(kept: usize, x: usize, rows: i32, width: i32, dim: i32, byKey: i32): void {
   const end = shareEnd(rows, 8);
-  for (let r = shareStart(rows, 8); r < end; r++) keepRow(kept, x + (<usize>(r * width) << 2), r, width, byKey);
+  for (let r = shareStart(rows, 8); r < end; r++) keepRow(kept, x + (<usize>(r * width) << 2), r, width, dim, rows, byKey);
 }
 
-export function keep_scattered(kept: usize, x: usize, index: usize, rows: i32, width: i32, offset: i32, byKey: i32): void {
+export function keep_scattered(
+  kept: usize, x: usize, index: usize, rows: i32, width: i32, offset: i32, dim: i32, keptRows: i32, byKey: i32,
+): void {
   const end = shareEnd(rows, 1);
   for (let r = shareStart(rows, 1); r < end; r++) {
-    keepRow(kept, x + (<usize>(r * width) << 2), load<i32>(index + (<usize>(offset + r) << 2)), width, byKey);
+    const row = load<i32>(index + (<usize>(offset + r) << 2));
+    keepRow(kept, x + (<usize>(r * width) << 2), row, width, dim, keptRows, byKey);
   }
 }
 
-/** Row `row`, rounded: as it lies (values), or transposed in blocks of eight rows, [row / 8][width][8] (keys). */
+/** Bytes of a head's rows in that form. */
 // @ts-ignore: decorator
 @inline
-function keepRow(kept: usize, x: usize, row: i32, width: i32, byKey: i32): void {
-  const bytes = <usize>width << 2;
+function planeBytes(rows: i32, dim: i32): usize {
+  return <usize>(up(rows, 8) * dim) << 2;
+}
+
+function keepRow(kept: usize, x: usize, row: i32, width: i32, dim: i32, rows: i32, byKey: i32): void {
+  const plane = planeBytes(rows, dim);
+  const bytes = <usize>dim << 2;
+  let to = kept + (byKey ? (<usize>(row >> 3) * (bytes << 3) + (<usize>(row & 7) << 2)) : <usize>row * bytes);
+  for (let c = 0; c < width; c += dim, x += bytes, to += plane) keepHead(to, x, bytes, byKey);
+}
+
+// @ts-ignore: decorator
+@inline
+function keepHead(to: usize, x: usize, bytes: usize, byKey: i32): void {
   const whole = bytes & ~15;
   let d: usize = 0;
   if (!byKey) {
-    const to = kept + <usize>row * bytes;
     for (; d < whole; d += 16) v128.store(to + d, round12(v128.load(x + d)));
     for (; d < bytes; d += 4) store<f32>(to + d, round12Scalar(load<f32>(x + d)));
     return;
   }
-  const to = kept + <usize>(row >> 3) * (bytes << 3) + (<usize>(row & 7) << 2);
   for (; d < whole; d += 16) {
     const v = round12(v128.load(x + d));
     const at = to + (d << 3);
@@ -324,15 +342,14 @@ function keepRow(kept: usize, x: usize, row: i32, width: i32, byKey: i32): void 
 
 /**
  * One query a sequence (decoding), precision 12: the same sums in the same order, each key and value read once for two
- * heads of the group. `kept`: k and v are of the form that `keepRow` makes.
+ * heads of the group. k and v begin at the head; `kept`: in the form that `keep_rows` makes.
  */
 function decodeOne(
   out: usize, stats: usize, q: usize, k: usize, v: usize, row: i32, at0: i32, n0: i32, at1: i32, keys: i32,
   heads: i32, kvHeads: i32, dim: i32, kvHead: i32, scale: f32, kept: bool,
 ): void {
   const group = heads / kvHeads;
-  const stride = <usize>(kvHeads * dim) << 2;
-  const headOffset = <usize>(kvHead * dim) << 2;
+  const stride = <usize>(kept ? dim : kvHeads * dim) << 2;
   // A block of eight scores may run past the last key of its segment.
   const ldBytes = <usize>up(keys + 8, 8) << 2;
   const lanes = threadScratch();
@@ -352,12 +369,11 @@ function decodeOne(
   const first = min(n0, keys);
   if (kept) {
     const block = stride << 3;
-    let p = k + <usize>(at0 >> 3) * block + (headOffset << 3);
+    let p = k + <usize>(at0 >> 3) * block;
     for (let j = 0; j < first; j += 8, p += block) scoreGroup(scores + (<usize>j << 2), ldBytes, queries, p, dim, group);
-    p = k + <usize>(at1 >> 3) * block + (headOffset << 3);
+    p = k + <usize>(at1 >> 3) * block;
     for (let j = first; j < keys; j += 8, p += block) scoreGroup(scores + (<usize>j << 2), ldBytes, queries, p, dim, group);
   } else {
-    const k0 = k + headOffset;
     const last = keys - 1;
     for (let j = 0; j < keys; j += 8) {
       // Past the last key the last one stands in: those scores are overwritten below.
@@ -365,16 +381,16 @@ function decodeOne(
         const j0 = j + e;
         packFourRows(
           panel + (<usize>e << 2),
-          keyRow(k0, min(j0, last), n0, at0, at1, stride), keyRow(k0, min(j0 + 1, last), n0, at0, at1, stride),
-          keyRow(k0, min(j0 + 2, last), n0, at0, at1, stride), keyRow(k0, min(j0 + 3, last), n0, at0, at1, stride), dim, 32, 0, false,
+          keyRow(k, min(j0, last), n0, at0, at1, stride), keyRow(k, min(j0 + 1, last), n0, at0, at1, stride),
+          keyRow(k, min(j0 + 2, last), n0, at0, at1, stride), keyRow(k, min(j0 + 3, last), n0, at0, at1, stride), dim, 32, 0, false,
         );
       }
       scoreGroup(scores + (<usize>j << 2), ldBytes, queries, panel, dim, group);
     }
   }
   for (let g = 0; g < group; g++) weightsOfOne(scores + <usize>g * ldBytes, keys, lanes, stats + (<usize>(head0 + g) << 3));
-  const v0 = v + <usize>at0 * stride + headOffset;
-  const v1 = v + <usize>at1 * stride + headOffset;
+  const v0 = v + <usize>at0 * stride;
+  const v1 = v + <usize>at1 * stride;
   for (let g = 0; g < group; g += 2) {
     const to = outRow + (<usize>(g * dim) << 2);
     const stat = stats + (<usize>(head0 + g) << 3);

@@ -8,7 +8,7 @@
  * Here B is what `pack_right` made of it: hosts/cpu.ts packs it before, whole where it keeps it, else a block of the
  * product at a time.
  */
-import { GROUP, packRows, packSideBySide } from "./pack";
+import { BAND, packRows, packSideBySide } from "./pack";
 import { NR, PANEL, panelBytes, tileEdge, tileRows } from "./tile";
 import { shareEnd, shareStart, sliceCount, threadScratch } from "./parallel";
 
@@ -41,7 +41,8 @@ export function matmul(
     const loadC = mode != 0 || k0 > 0;
     for (let m0 = rowStart; m0 < rowEnd; m0 += step) {
       const rows = min(step, rowEnd - m0);
-      packBlock(threadScratch(), a, m0, rows, aRow, aK, k0, kc, mr, split);
+      const src = a + (<usize>(m0 * aRow + k0 * aK) << 2);
+      packBlock(threadScratch(), panelBytes(mr, kc, split), src, rows, aRow, aK, kc, mr, split);
       tiles(c, m0, rows, from, to, n, panels, kc, ldc, loadC, split);
     }
   }
@@ -58,21 +59,19 @@ function fillRows(c: usize, bias: usize, rowStart: i32, rowEnd: i32, from: i32, 
 }
 
 /**
- * `count` rows of A or columns of B from `first` on, for a block of k: panels of `width`. One of them is `stride` elements
- * from the next, one k `kStride`; one of the two is 1.
+ * `count` rows of A or columns of B into panels of `width`, `panel` bytes apart, for k inner elements. One of them is
+ * `stride` elements from the next, one k `kStride`; one of the two is 1.
  */
 function packBlock(
-  dst: usize, x: usize, first: i32, count: i32, stride: i32, kStride: i32, k0: i32, kc: i32, width: i32, split: bool,
+  dst: usize, panel: usize, src: usize, count: i32, stride: i32, kStride: i32, k: i32, width: i32, split: bool,
 ): void {
-  const panel = panelBytes(width, kc, split);
-  const src = x + (<usize>(first * stride + k0 * kStride) << 2);
   const bytes = <usize>stride << 2;
   if (kStride == 1) {
     for (let i = 0; i < count; i += width, dst += panel) {
-      packRows(dst, src + <usize>i * bytes, bytes, min(width, count - i), kc, width, split);
+      packRows(dst, src + <usize>i * bytes, bytes, min(width, count - i), k, width, split);
     }
   } else {
-    packSideBySide(dst, panel, src, <usize>kStride << 2, count, kc, width, split);
+    packSideBySide(dst, panel, src, <usize>kStride << 2, count, k, width, split);
   }
 }
 
@@ -103,13 +102,22 @@ function tiles(
 export function pack_right(out: usize, b: usize, n: i32, k: i32, bK: i32, bCol: i32, precision: i32): void {
   const split = precision == 24;
   const columns = (n + NR - 1) / NR;
-  const from = shareStart(columns, GROUP);
-  const to = shareEnd(columns, GROUP);
+  // A slice is of whole panels where k is contiguous, else of k, so that it reads along B's rows.
+  const byPanel = bK == 1;
+  const from = byPanel ? shareStart(columns, 1) : 0;
+  const to = byPanel ? shareEnd(columns, 1) : columns;
+  const first = byPanel ? 0 : shareStart(k, BAND);
+  const last = byPanel ? k : shareEnd(k, BAND);
   if (from == to) return;
   const cols = min((to - from) * NR, n - from * NR);
-  for (let k0 = 0; k0 < k; k0 += KC) {
+  for (let at = first; at < last; ) {
+    const k0 = at - (at % KC);
     const kc = min(KC, k - k0);
     const block = out + panelBytes(NR * columns, k0, split) + <usize>from * panelBytes(NR, kc, split);
-    packBlock(block, b, from * NR, cols, bCol, bK, k0, kc, NR, split);
+    const end = min(last, k0 + kc);
+    const src = b + (<usize>(from * NR * bCol + at * bK) << 2);
+    const dst = block + panelBytes(NR, at - k0, split);
+    packBlock(dst, panelBytes(NR, kc, split), src, cols, bCol, bK, end - at, NR, split);
+    at = end;
   }
 }

@@ -3,14 +3,14 @@
  * for left ones (4 with precision 24); with precision 24 as [k][hi P | lo P], hi = round12(x), lo = round12(x − hi), both
  * exact products.
  */
-import { round12, round12Scalar } from "./simd";
+import { bits12, half12, magnitude, round12, round12By, round12Scalar, tiniest } from "./simd";
 
 // @ts-ignore: decorator
 @inline
-function put(at: usize, v: v128, lo: usize, split: bool): void {
+function put(at: usize, v: v128, lo: usize): void {
   const hi = round12(v);
   v128.store(at, hi);
-  if (split) v128.store(at + lo, round12(f32x4.sub(v, hi)));
+  v128.store(at + lo, round12(f32x4.sub(v, hi)));
 }
 
 // @ts-ignore: decorator
@@ -21,42 +21,72 @@ function putScalar(at: usize, x: f32, lo: usize, split: bool): void {
   if (split) store<f32>(at + lo, round12Scalar(x - hi));
 }
 
-/** Four rows given by address, k contiguous, into columns at `dst`. `step` = bytes from one k to the next in the panel. */
+/**
+ * Four rows given by address, k contiguous, into columns at `dst`; a fifth one at `p4` beside them where `five` is set.
+ * `step` = bytes from one k to the next in the panel. `split` and `five` are literals, not both set.
+ */
 // @ts-ignore: decorator
 @inline
-function transposeFour(dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, step: usize, lo: usize, split: bool): void {
+function transpose(
+  dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, k: i32, step: usize, lo: usize, split: bool, five: bool,
+): void {
+  const half = half12(), bits = bits12(), size = magnitude(), least = tiniest();
   const end = <usize>(k & ~3) << 2;
   let off: usize = 0;
   for (; off < end; off += 16) {
-    const r0 = v128.load(p0 + off);
-    const r1 = v128.load(p1 + off);
-    const r2 = v128.load(p2 + off);
-    const r3 = v128.load(p3 + off);
+    let r0 = v128.load(p0 + off), r1 = v128.load(p1 + off), r2 = v128.load(p2 + off), r3 = v128.load(p3 + off);
+    if (!split) {
+      r0 = round12By(r0, half, bits, size, least);
+      r1 = round12By(r1, half, bits, size, least);
+      r2 = round12By(r2, half, bits, size, least);
+      r3 = round12By(r3, half, bits, size, least);
+    }
     const a = v128.shuffle<i32>(r0, r1, 0, 4, 1, 5);
     const b = v128.shuffle<i32>(r2, r3, 0, 4, 1, 5);
     const c = v128.shuffle<i32>(r0, r1, 2, 6, 3, 7);
     const d = v128.shuffle<i32>(r2, r3, 2, 6, 3, 7);
-    put(dst, v128.shuffle<i64>(a, b, 0, 2), lo, split);
-    dst += step;
-    put(dst, v128.shuffle<i64>(a, b, 1, 3), lo, split);
-    dst += step;
-    put(dst, v128.shuffle<i64>(c, d, 0, 2), lo, split);
-    dst += step;
-    put(dst, v128.shuffle<i64>(c, d, 1, 3), lo, split);
-    dst += step;
+    const k0 = v128.shuffle<i64>(a, b, 0, 2), k1 = v128.shuffle<i64>(a, b, 1, 3);
+    const k2 = v128.shuffle<i64>(c, d, 0, 2), k3 = v128.shuffle<i64>(c, d, 1, 3);
+    if (split) {
+      put(dst, k0, lo);
+      put(dst + step, k1, lo);
+      put(dst + 2 * step, k2, lo);
+      put(dst + 3 * step, k3, lo);
+    } else {
+      v128.store(dst, k0);
+      v128.store(dst + step, k1);
+      v128.store(dst + 2 * step, k2);
+      v128.store(dst + 3 * step, k3);
+    }
+    if (five) {
+      const r4 = round12By(v128.load(p4 + off), half, bits, size, least);
+      v128.store_lane<u32>(dst, r4, 0, 16);
+      v128.store_lane<u32>(dst + step, r4, 1, 16);
+      v128.store_lane<u32>(dst + 2 * step, r4, 2, 16);
+      v128.store_lane<u32>(dst + 3 * step, r4, 3, 16);
+    }
+    dst += 4 * step;
   }
   for (const last = <usize>k << 2; off < last; off += 4, dst += step) {
     putScalar(dst, load<f32>(p0 + off), lo, split);
     putScalar(dst + 4, load<f32>(p1 + off), lo, split);
     putScalar(dst + 8, load<f32>(p2 + off), lo, split);
     putScalar(dst + 12, load<f32>(p3 + off), lo, split);
+    if (five) putScalar(dst + 16, load<f32>(p4 + off), lo, false);
   }
 }
 
-/** transposeFour for each precision, so that neither asks in its loop. */
+/** Four rows given by address, k contiguous, into columns at `dst`. `step` = bytes from one k to the next in the panel. */
 export function packFourRows(dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, step: usize, lo: usize, split: bool): void {
-  if (split) transposeFour(dst, p0, p1, p2, p3, k, step, lo, true);
-  else transposeFour(dst, p0, p1, p2, p3, k, step, lo, false);
+  // For each precision, so that neither asks in its loop.
+  if (split) transpose(dst, p0, p1, p2, p3, 0, k, step, lo, true, false);
+  else transpose(dst, p0, p1, p2, p3, 0, k, step, lo, false, false);
+}
+
+/** A whole left panel with precision 12: five rows `rowStride` bytes apart, k contiguous. */
+function packFiveRows(dst: usize, p: usize, rowStride: usize, k: i32): void {
+  const p2 = p + 2 * rowStride;
+  transpose(dst, p, p + rowStride, p2, p2 + rowStride, p2 + 2 * rowStride, k, 20, 0, false, true);
 }
 
 /** One row, k contiguous, into a column at `dst`. */
@@ -80,6 +110,10 @@ function packOneRow(dst: usize, src: usize, k: i32, step: usize, lo: usize, spli
 
 /** A panel of `width` rows of which `rows` exist (the others are zeros), row r at src + r·rowStride bytes, k contiguous. */
 export function packRows(dst: usize, src: usize, rowStride: usize, rows: i32, k: i32, width: i32, split: bool): void {
+  if (rows == 5 && width == 5 && !split) {
+    packFiveRows(dst, src, rowStride, k);
+    return;
+  }
   const lo = <usize>width << 2;
   const step = split ? lo << 1 : lo;
   if (rows < width) memory.fill(dst, 0, step * <usize>k);
@@ -96,63 +130,55 @@ export function packRows(dst: usize, src: usize, rowStride: usize, rows: i32, k:
   }
 }
 
-/** The columns of a whole panel for one k. `width` and `split` are literals. */
-// @ts-ignore: decorator
-@inline
-function putWidth(to: usize, from: usize, lo: usize, width: i32, split: bool): void {
-  put(to, v128.load(from), lo, split);
-  if (width == 8) put(to + 16, v128.load(from, 16), lo, split);
-  if (width == 5) v128.store_lane<u32>(to, round12(v128.load_splat<u32>(from, 16)), 0, 16);
-}
-
-/** A panel of `width` columns of which `cols` exist: column c of row k at src + k·kStride + 4c bytes. */
+/** A panel of `width` columns (8; 5, or 4 where split) of which `cols` exist: column c of row k at src + k·kStride + 4c bytes. */
 export function packCols(dst: usize, src: usize, kStride: usize, cols: i32, k: i32, width: i32, split: bool): void {
   const lo = <usize>width << 2;
   const step = split ? lo << 1 : lo;
+  const end = dst + step * <usize>k;
   if (cols == width && !split) {
-    const end = dst + step * <usize>k;
-    if (width == 8) for (; dst < end; dst += 32, src += kStride) putWidth(dst, src, lo, 8, false);
-    else if (width == 5) for (; dst < end; dst += 20, src += kStride) putWidth(dst, src, lo, 5, false);
+    const half = half12(), bits = bits12(), size = magnitude(), least = tiniest();
+    if (width == 8) {
+      for (; dst < end; dst += 32, src += kStride) {
+        v128.store(dst, round12By(v128.load(src), half, bits, size, least));
+        v128.store(dst, round12By(v128.load(src, 16), half, bits, size, least), 16);
+      }
+    } else {
+      for (; dst < end; dst += 20, src += kStride) {
+        v128.store(dst, round12By(v128.load(src), half, bits, size, least));
+        v128.store_lane<u32>(dst, round12By(v128.load_splat<u32>(src, 16), half, bits, size, least), 0, 16);
+      }
+    }
+    return;
+  }
+  if (cols == width) {
+    for (; dst < end; dst += step, src += kStride) {
+      put(dst, v128.load(src), lo);
+      if (width == 8) put(dst + 16, v128.load(src, 16), lo);
+    }
     return;
   }
   const vectors = cols & ~3;
-  for (let i = 0; i < k; i++, dst += step, src += kStride) {
+  for (; dst < end; dst += step, src += kStride) {
     let c = 0;
-    for (; c < vectors; c += 4) put(dst + (<usize>c << 2), v128.load(src + (<usize>c << 2)), lo, split);
+    if (split) for (; c < vectors; c += 4) put(dst + (<usize>c << 2), v128.load(src + (<usize>c << 2)), lo);
+    else for (; c < vectors; c += 4) v128.store(dst + (<usize>c << 2), round12(v128.load(src + (<usize>c << 2))));
     for (; c < width; c++) putScalar(dst + (<usize>c << 2), c < cols ? load<f32>(src + (<usize>c << 2)) : 0, lo, split);
   }
 }
 
-/** Panels that are packed together where their columns lie side by side, so that a line of the operand is read once. */
-export const GROUP: i32 = 2;
-
-/** Two whole panels, `panel` bytes apart: column c of row k at src + k·kStride + 4c bytes. */
-// @ts-ignore: decorator
-@inline
-function packPair(dst: usize, panel: usize, src: usize, kStride: usize, k: i32, width: i32, split: bool): void {
-  const lo = <usize>width << 2;
-  const step = split ? lo << 1 : lo;
-  const end = dst + step * <usize>k;
-  let other = dst + panel;
-  for (; dst < end; dst += step, other += step, src += kStride) {
-    putWidth(dst, src, lo, width, split);
-    putWidth(other, src + lo, lo, width, split);
-  }
-}
+/** Rows of k that are packed together where columns lie side by side: the operand is read along its rows, as it lies. */
+export const BAND: i32 = 8;
 
 /** Panels of `width` columns, `panel` bytes apart, for `cols` columns that lie side by side. */
 export function packSideBySide(
   dst: usize, panel: usize, src: usize, kStride: usize, cols: i32, k: i32, width: i32, split: bool,
 ): void {
-  const wide = GROUP * width;
-  for (; cols >= wide; cols -= wide, dst += <usize>GROUP * panel, src += <usize>wide << 2) {
-    if (width == 8) {
-      if (split) packPair(dst, panel, src, kStride, k, 8, true);
-      else packPair(dst, panel, src, kStride, k, 8, false);
-    } else if (split) packPair(dst, panel, src, kStride, k, 4, true);
-    else packPair(dst, panel, src, kStride, k, 5, false);
-  }
-  for (; cols > 0; cols -= width, dst += panel, src += <usize>width << 2) {
-    packCols(dst, src, kStride, min(width, cols), k, width, split);
+  const bytes = <usize>width << 2;
+  const step = split ? bytes << 1 : bytes;
+  for (; k > 0; k -= BAND, dst += <usize>BAND * step, src += <usize>BAND * kStride) {
+    let to = dst, from = src;
+    for (let left = cols; left > 0; left -= width, to += panel, from += bytes) {
+      packCols(to, from, kStride, min(width, left), k < BAND ? k : BAND, width, split);
+    }
   }
 }

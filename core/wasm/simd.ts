@@ -9,7 +9,7 @@
  * Constants of the loops below, in memory: a splat of a literal is built anew in every turn of a loop, by three
  * instructions or more; a broadcasting load is one.
  */
-const MEMORY: usize = memory.data<u32>([0x7ff, 0x26800000 /* 2^-50 */, 0x0d800000 /* 2^-100 */], 16);
+const MEMORY: usize = memory.data<u32>([0x7ff, 0x26800000 /* 2^-50 */, 0x0d800000 /* 2^-100 */, 0xfffff000, 0x7fffffff], 16);
 
 /** Number i of a table of four-byte constants, in all lanes. */
 // @ts-ignore: decorator
@@ -27,7 +27,8 @@ export const TINY_MOMENT: f32 = 7.888609052210118e-31;
 @inline
 export function flush(x: v128, tiny: f32): v128 {
   // `tiny` is a literal wherever this is inlined.
-  return v128.and(x, f32x4.ge(f32x4.abs(x), constant(MEMORY, tiny == TINY ? 1 : 2)));
+  // |x| by a constant from memory: V8 builds the one of f32x4.abs anew at each use.
+  return v128.and(x, f32x4.ge(v128.and(x, magnitude()), constant(MEMORY, tiny == TINY ? 1 : 2)));
 }
 
 // @ts-ignore: decorator
@@ -36,14 +37,42 @@ export function flushScalar(x: f32, tiny: f32): f32 {
   return abs(x) >= tiny ? x : 0;
 }
 
+/** What `round12By` takes, for loops that keep it in registers: 0x7ff, the bits that stay, those of |x|, 2^-50. */
+// @ts-ignore: decorator
+@inline
+export function half12(): v128 {
+  return constant(MEMORY, 0);
+}
+// @ts-ignore: decorator
+@inline
+export function bits12(): v128 {
+  return constant(MEMORY, 3);
+}
+// @ts-ignore: decorator
+@inline
+export function magnitude(): v128 {
+  return constant(MEMORY, 4);
+}
+// @ts-ignore: decorator
+@inline
+export function tiniest(): v128 {
+  return constant(MEMORY, 1);
+}
+
+/** round12 with its constants in registers: eight operations. */
+// @ts-ignore: decorator
+@inline
+export function round12By(x: v128, half: v128, bits: v128, magnitude: v128, tiniest: v128): v128 {
+  const even = i32x4.shr_u(i32x4.shl(x, 19), 31);
+  const up = i32x4.add(i32x4.add(x, half), even);
+  return v128.and(v128.and(up, bits), f32x4.ge(v128.and(x, magnitude), tiniest));
+}
+
 /** Nearest-even to 12 significant bits; |x| < 2^-50 becomes +0. */
 // @ts-ignore: decorator
 @inline
 export function round12(x: v128): v128 {
-  // Bit 12 alone, and the mask 0xfffff000, by shifts: they need no constant.
-  const even = i32x4.shr_u(i32x4.shl(x, 19), 31);
-  const up = i32x4.add(i32x4.add(x, constant(MEMORY, 0)), even);
-  return v128.and(i32x4.shl(i32x4.shr_u(up, 12), 12), f32x4.ge(f32x4.abs(x), constant(MEMORY, 1)));
+  return round12By(x, half12(), bits12(), magnitude(), tiniest());
 }
 
 // @ts-ignore: decorator

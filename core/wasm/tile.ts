@@ -3,7 +3,10 @@
  * precision 24 each k adds hi·hi, hi·lo, lo·hi in this order (left operand first).
  *
  * 5 × 8 outputs, their two right vectors, a left element and a product fill the fifteen registers that V8 gives out. One
- * k a turn: unrolled bodies are reordered by V8 until they spill (numbers: NOTES.md).
+ * k a turn: unrolled bodies are reordered by V8 until they spill (numbers: NOTES.md). The loops are written so that V8's code
+ * holds nothing but loads, products, sums and the loop itself (`aligned`), and so
+ * that the rows' addresses are built before it: V8 (11.3 at least) builds the address of a broadcast, memory's start plus the
+ * offset, anew in every turn unless a load before the loop needs it too.
  */
 import { madd } from "./simd";
 
@@ -23,8 +26,21 @@ export const BY_QUERY: i32 = 1;
 /** Rows of 8 k, rounded: [5][8]. */
 export const ROWS_OF_8: i32 = 2;
 
+/**
+ * The pointer itself (they are multiples of four). V8 extends a 32-bit parameter to 64 bits at each use, the result of an
+ * operation not at all: one instruction a turn less for each pointer.
+ */
+// @ts-ignore: decorator
+@inline
+function aligned(pointer: usize): usize {
+  return pointer & ~3;
+}
+
 /** c[5 × 8] (row stride ldc bytes) = init + a·b; init is c itself when `loadC` is set, else 0. a: [k][5], b: [k][8]. */
 export function tilePanel(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool): void {
+  a = aligned(a);
+  b = aligned(b);
+  v128.load_splat<f32>(a, 4); v128.load_splat<f32>(a, 8); v128.load_splat<f32>(a, 12); v128.load_splat<f32>(a, 16);
   let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128, c40: v128, c41: v128;
   const r1 = c + ldc;
   const r2 = r1 + ldc;
@@ -65,6 +81,9 @@ export function tilePanel(c: usize, ldc: usize, a: usize, b: usize, k: i32, load
 
 /** c[4 × 8] = init + a·b for a that lies [k][8]: four of the eight columns of attention's transposed weights. */
 export function tileByQuery(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool): void {
+  a = aligned(a);
+  b = aligned(b);
+  v128.load_splat<f32>(a, 4); v128.load_splat<f32>(a, 8); v128.load_splat<f32>(a, 12);
   let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128;
   const r1 = c + ldc;
   const r2 = r1 + ldc;
@@ -100,6 +119,9 @@ export function tileByQuery(c: usize, ldc: usize, a: usize, b: usize, k: i32, lo
 
 /** c[5 × 8] = init + a·b for a that lies in rows of 8 k: attention's transposed weights, queries as the inner index. */
 export function tileRowsOf8(c: usize, ldc: usize, a: usize, b: usize, k: i32, loadC: bool): void {
+  a = aligned(a);
+  b = aligned(b);
+  v128.load_splat<f32>(a, 32); v128.load_splat<f32>(a, 64); v128.load_splat<f32>(a, 96); v128.load_splat<f32>(a, 128);
   let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128, c40: v128, c41: v128;
   const r1 = c + ldc;
   const r2 = r1 + ldc;
@@ -138,13 +160,28 @@ export function tileRowsOf8(c: usize, ldc: usize, a: usize, b: usize, k: i32, lo
   v128.store(r4, c40); v128.store(r4, c41, 16);
 }
 
+/** The element of row 0 … 3 (a literal) in all lanes; rows lie 4 bytes apart, or 32 (`byRows`, a literal). */
+// @ts-ignore: decorator
+@inline
+function element(a: usize, row: i32, byRows: bool): v128 {
+  if (row == 0) return v128.load_splat<f32>(a);
+  if (row == 1) return byRows ? v128.load_splat<f32>(a, 32) : v128.load_splat<f32>(a, 4);
+  if (row == 2) return byRows ? v128.load_splat<f32>(a, 64) : v128.load_splat<f32>(a, 8);
+  return byRows ? v128.load_splat<f32>(a, 96) : v128.load_splat<f32>(a, 12);
+}
+
 /**
- * c[4 × 8] = init + a·b with precision 24: element (row r, inner k) of a at r·rowStep + k·kStep, its low half `lo` bytes
- * on; b: [k][hi 8 | lo 8]. `swapped`: b is the left operand of the product that is meant, so that its low half comes first.
+ * c[4 × 8] = init + a·b with precision 24: a's rows as `element` has them, the low halves `lo` bytes on; one k is 32 bytes
+ * from the next, or 4 (`byRows`). b: [k][hi 8 | lo 8]. `swapped`: b is the left operand of the product that is meant, so
+ * that its low half comes first.
  */
 // @ts-ignore: decorator
 @inline
-function body24(c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, lo: usize, b: usize, k: i32, loadC: bool, swapped: bool): void {
+function body24(c: usize, ldc: usize, a: usize, lo: usize, b: usize, k: i32, loadC: bool, byRows: bool, swapped: bool): void {
+  a = aligned(a);
+  b = aligned(b);
+  let l = a + lo;
+  element(a, 1, byRows); element(a, 2, byRows); element(a, 3, byRows);
   let c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128;
   const r1 = c + ldc;
   const r2 = r1 + ldc;
@@ -163,36 +200,33 @@ function body24(c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, lo
     const b1 = v128.load(b, 16);
     const l0 = v128.load(b, 32);
     const l1 = v128.load(b, 48);
-    let at = a;
-    let t: v128;
-    let s = v128.load_splat<f32>(at);
+    let s = element(a, 0, byRows);
     c00 = madd(s, b0, c00); c01 = madd(s, b1, c01);
     if (!swapped) { c00 = madd(s, l0, c00); c01 = madd(s, l1, c01); }
-    t = v128.load_splat<f32>(at + lo);
+    let t = element(l, 0, byRows);
     c00 = madd(t, b0, c00); c01 = madd(t, b1, c01);
     if (swapped) { c00 = madd(s, l0, c00); c01 = madd(s, l1, c01); }
-    at += rowStep;
-    s = v128.load_splat<f32>(at);
+    s = element(a, 1, byRows);
     c10 = madd(s, b0, c10); c11 = madd(s, b1, c11);
     if (!swapped) { c10 = madd(s, l0, c10); c11 = madd(s, l1, c11); }
-    t = v128.load_splat<f32>(at + lo);
+    t = element(l, 1, byRows);
     c10 = madd(t, b0, c10); c11 = madd(t, b1, c11);
     if (swapped) { c10 = madd(s, l0, c10); c11 = madd(s, l1, c11); }
-    at += rowStep;
-    s = v128.load_splat<f32>(at);
+    s = element(a, 2, byRows);
     c20 = madd(s, b0, c20); c21 = madd(s, b1, c21);
     if (!swapped) { c20 = madd(s, l0, c20); c21 = madd(s, l1, c21); }
-    t = v128.load_splat<f32>(at + lo);
+    t = element(l, 2, byRows);
     c20 = madd(t, b0, c20); c21 = madd(t, b1, c21);
     if (swapped) { c20 = madd(s, l0, c20); c21 = madd(s, l1, c21); }
-    at += rowStep;
-    s = v128.load_splat<f32>(at);
+    s = element(a, 3, byRows);
     c30 = madd(s, b0, c30); c31 = madd(s, b1, c31);
     if (!swapped) { c30 = madd(s, l0, c30); c31 = madd(s, l1, c31); }
-    t = v128.load_splat<f32>(at + lo);
+    t = element(l, 3, byRows);
     c30 = madd(t, b0, c30); c31 = madd(t, b1, c31);
     if (swapped) { c30 = madd(s, l0, c30); c31 = madd(s, l1, c31); }
-    a += kStep;
+    const step: usize = byRows ? 4 : 32;
+    a += step;
+    l += step;
     b += 64;
   }
   v128.store(c, c00); v128.store(c, c01, 16);
@@ -201,12 +235,16 @@ function body24(c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, lo
   v128.store(r3, c30); v128.store(r3, c31, 16);
 }
 
-export function tile24(c: usize, ldc: usize, a: usize, rowStep: usize, kStep: usize, lo: usize, b: usize, k: i32, loadC: bool): void {
-  body24(c, ldc, a, rowStep, kStep, lo, b, k, loadC, false);
+function tile24(c: usize, ldc: usize, a: usize, lo: usize, b: usize, k: i32, loadC: bool): void {
+  body24(c, ldc, a, lo, b, k, loadC, false, false);
+}
+
+function tile24RowsOf8(c: usize, ldc: usize, a: usize, lo: usize, b: usize, k: i32, loadC: bool): void {
+  body24(c, ldc, a, lo, b, k, loadC, true, false);
 }
 
 function tile24Swapped(c: usize, ldc: usize, a: usize, lo: usize, b: usize, k: i32): void {
-  body24(c, ldc, a, 4, 32, lo, b, k, false, true);
+  body24(c, ldc, a, lo, b, k, false, false, true);
 }
 
 /** c[rows × 8] = (right panel · left panel)ᵀ: a whole tile of a product whose left operand lies in `b`. */
@@ -236,9 +274,8 @@ export function panelBytes(width: i32, k: i32, split: bool): usize {
 @inline
 export function tile(kind: i32, c: usize, ldc: usize, a: usize, lo: usize, b: usize, k: i32, loadC: bool, split: bool): void {
   if (split) {
-    const rowStep: usize = kind == ROWS_OF_8 ? 32 : 4;
-    const kStep: usize = kind == PANEL ? 32 : kind == BY_QUERY ? 32 : 4;
-    tile24(c, ldc, a, rowStep, kStep, lo, b, k, loadC);
+    if (kind == ROWS_OF_8) tile24RowsOf8(c, ldc, a, lo, b, k, loadC);
+    else tile24(c, ldc, a, lo, b, k, loadC);
   } else if (kind == PANEL) tilePanel(c, ldc, a, b, k, loadC);
   else if (kind == BY_QUERY) tileByQuery(c, ldc, a, b, k, loadC);
   else tileRowsOf8(c, ldc, a, b, k, loadC);
