@@ -18,10 +18,10 @@
  * row of segment 1, keys of segment 1 (`maxKeys`: the most keys any of them has). The keys are segment 0 (a prompt that several sequences may share) then segment 1;
  * the queries are the last ones of the sequence. Statistics kept for backward: m and r for each (row, head).
  */
-import { exp4, rcp1, rcp4 } from "./elementary";
+import { exp4, expRow, rcp1, rcp4 } from "./elementary";
 import { packCols, packFourRows, packRows } from "./pack";
 import { LANES_BYTES, lanesClear, lanesTree } from "./reduce";
-import { flush, flushScalar, madd, round12, round12Scalar, TINY } from "./simd";
+import { bits12, flush, flushScalar, half12, madd, magnitude, round12, round12By, round12Scalar, tiniest, TINY } from "./simd";
 import { BY_QUERY, NR, PANEL, panelBytes, ROWS_OF_8, SPARE_BYTES, tileEdge, tileRows, tileTransposed } from "./tile";
 import { shareEnd, shareStart, threadScratch } from "./parallel";
 
@@ -129,11 +129,14 @@ function softmax(s: usize, seenByFirst: i32, seenByLast: i32, lanes: usize, stat
     m0 = f32x4.pmax(m0, v128.bitselect(v128.load(at), m0, seeing(0, j - seenByFirst + 1)));
     m1 = f32x4.pmax(m1, v128.bitselect(v128.load(at, 16), m1, seeing(4, j - seenByFirst + 1)));
   }
+  v128.store(stats, m0);
+  v128.store(stats, m1, 16);
+  expRow(s, s, <usize>seenByFirst * ROW, stats);
   at = s;
   // Lane l of a query's 64 takes keys l, l + 64, …: the first round stores, later ones add.
   for (let j = 0; j < seenByFirst; j++, at += ROW) {
-    const e0 = exp4(f32x4.sub(v128.load(at), m0));
-    const e1 = exp4(f32x4.sub(v128.load(at, 16), m1));
+    const e0 = v128.load(at);
+    const e1 = v128.load(at, 16);
     intoLanes(lanes, j, e0, e1);
     putWeight(at, e0, lo, split);
     putWeight(at + 16, e1, lo, split);
@@ -157,8 +160,6 @@ function softmax(s: usize, seenByFirst: i32, seenByLast: i32, lanes: usize, stat
     const over = <usize>half * ROW;
     for (let o: usize = 0; o < over; o += 16) v128.store(lanes + o, f32x4.add(v128.load(lanes + o), v128.load(lanes + over + o)));
   }
-  v128.store(stats, m0);
-  v128.store(stats, m1, 16);
   v128.store(stats, rcp4(v128.load(lanes)), 32);
   v128.store(stats, rcp4(v128.load(lanes, 16)), 48);
 }
@@ -452,24 +453,22 @@ function weightsOfOne(row: usize, keys: i32, lanes: usize, stat: usize): void {
   for (let o: usize = 16; o < end; o += 16) m4 = f32x4.pmax(m4, v128.load(row + o));
   m4 = f32x4.pmax(m4, v128.shuffle<i32>(m4, m4, 2, 3, 0, 1));
   m4 = f32x4.pmax(m4, v128.shuffle<i32>(m4, m4, 1, 0, 3, 2));
+  v128.store(lanes, m4);
+  v128.store(lanes, m4, 16);
+  expRow(row, row, end, lanes);
+  const half = half12(), bits = bits12(), size = magnitude(), least = tiniest();
   // Lane l takes keys l, l + 64, …: the first 64 keys store, later ones add.
   let o: usize = 0;
-  for (const round = min(end, 256); o < round; o += 32) {
-    const e0 = exp4(f32x4.sub(v128.load(row + o), m4));
-    const e1 = exp4(f32x4.sub(v128.load(row + o, 16), m4));
-    v128.store(lanes + o, e0);
-    v128.store(lanes + o, e1, 16);
-    v128.store(row + o, round12(e0));
-    v128.store(row + o, round12(e1), 16);
+  for (const round = min(end, 256); o < round; o += 16) {
+    const e = v128.load(row + o);
+    v128.store(lanes + o, e);
+    v128.store(row + o, round12By(e, half, bits, size, least));
   }
-  for (; o < end; o += 32) {
+  for (; o < end; o += 16) {
     const lane = lanes + (o & 255);
-    const e0 = exp4(f32x4.sub(v128.load(row + o), m4));
-    const e1 = exp4(f32x4.sub(v128.load(row + o, 16), m4));
-    v128.store(lane, f32x4.add(v128.load(lane), e0));
-    v128.store(lane, f32x4.add(v128.load(lane, 16), e1), 16);
-    v128.store(row + o, round12(e0));
-    v128.store(row + o, round12(e1), 16);
+    const e = v128.load(row + o);
+    v128.store(lane, f32x4.add(v128.load(lane), e));
+    v128.store(row + o, round12By(e, half, bits, size, least));
   }
   for (; o < 256; o += 16) v128.store(lanes + o, f32x4.splat(0));
   store<f32>(stat, f32x4.extract_lane(m4, 0));
@@ -651,13 +650,13 @@ function accumulateKeys(
 
 /** Scores → p in place; dP → dS in place; both rounded, and +0 where a query does not see the key. `block`: m, 1/l, D of 8 queries. */
 function weightsAndSlopes(p: usize, ds: usize, seenByFirst: i32, seenByLast: i32, block: usize, lo: usize, split: bool): void {
+  expRow(p, p, <usize>seenByLast * ROW, block);
   for (let half: usize = 0; half < 32; half += 16) {
-    const m = v128.load(block + half);
     const inverse = v128.load(block + half, 32);
     const dot = v128.load(block + half, 64);
     for (let j = 0; j < seenByLast; j++) {
       const o = <usize>j * ROW + half;
-      let e = exp4(f32x4.sub(v128.load(p + o), m));
+      let e = v128.load(p + o);
       if (j >= seenByFirst) e = v128.and(e, seeing(<i32>(half >> 2), j - seenByFirst + 1));
       const w = f32x4.mul(flush(e, TINY), inverse);
       const slope = flush(f32x4.sub(v128.load(ds + o), dot), TINY);

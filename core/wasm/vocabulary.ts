@@ -7,7 +7,7 @@
  *   dz_v = (dlogp·(δ_vy − p_v) − dH·p_v((z_v − m − L) + H)) · invT,   p_v = e_v / l
  * Statistics kept for backward, four words a row: m, 1/l, L, H.
  */
-import { exp4, log1, rcp1 } from "./elementary";
+import { exp4, expRow, log1, rcp1 } from "./elementary";
 import { lanesClear, lanesTree } from "./reduce";
 import { flush, flushScalar, TINY } from "./simd";
 import { shareEnd, shareStart, threadScratch } from "./parallel";
@@ -23,6 +23,10 @@ function maxOf(z: usize, n: i32): f32 {
   return m;
 }
 
+/** A block of 64 exponentials in the thread's scratch, behind two sets of lanes and a row's statistics; then m, eight times. */
+const EXPONENTIALS: usize = 1024;
+const MOST: usize = EXPONENTIALS + 256;
+
 /** z ← z · invT, then the four statistics of the row. `ld` floats a row, zero-filled to a multiple of 4 by the caller's stride. */
 function statistics(stat: usize, z: usize, n: i32, invT: f32, lanes: usize): void {
   const t4 = f32x4.splat(invT);
@@ -36,11 +40,15 @@ function statistics(stat: usize, z: usize, n: i32, invT: f32, lanes: usize): voi
   const weighted = lanes + 256;
   lanesClear(sums);
   lanesClear(weighted);
+  v128.store(lanes + MOST, m4);
+  v128.store(lanes + MOST, m4, 16);
   let i = 0;
-  for (; i + 4 <= n; i += 4) {
+  for (const whole = n & ~3; i < whole; i += 4) {
     const at = <usize>(i & 63) << 2;
-    const d = f32x4.sub(v128.load(z + (<usize>i << 2)), m4);
-    const e = flush(exp4(d), TINY);
+    const row = z + (<usize>i << 2);
+    if (at == 0) expRow(lanes + EXPONENTIALS, row, <usize>min(64, whole - i) << 2, lanes + MOST);
+    const d = f32x4.sub(v128.load(row), m4);
+    const e = flush(v128.load(lanes + EXPONENTIALS + at), TINY);
     v128.store(sums + at, f32x4.add(v128.load(sums + at), e));
     v128.store(weighted + at, f32x4.add(v128.load(weighted + at), f32x4.mul(e, flush(d, TINY))));
   }
@@ -79,11 +87,14 @@ export function logprob_fwd(logp: usize, entropy: usize, stats: usize, z: usize,
 export function logprob_bwd(z: usize, stats: usize, targets: usize, dlogp: usize, dentropy: usize, rows: i32, vocab: i32, ld: i32, offset: i32, invT: f32): void {
   const end = shareEnd(rows, 1);
   const t4 = f32x4.splat(invT);
+  const scratch = threadScratch();
   for (let r = shareStart(rows, 1); r < end; r++) {
     const row = z + (<usize>(r * ld) << 2);
     const at = <usize>(offset + r);
     const stat = stats + (at << 4);
     const m4 = v128.load_splat<f32>(stat);
+    v128.store(scratch + MOST, m4);
+    v128.store(scratch + MOST, m4, 16);
     const inverse = v128.load_splat<f32>(stat + 4);
     const logl = v128.load_splat<f32>(stat + 8);
     const h = v128.load_splat<f32>(stat + 12);
@@ -93,8 +104,11 @@ export function logprob_bwd(z: usize, stats: usize, targets: usize, dlogp: usize
     const y = load<i32>(targets + (at << 2));
     for (let i = 0; i < vocab; i += 4) {
       const o = <usize>i << 2;
+      const at = o & 255;
+      // Past the vocabulary a row goes on to a multiple of four.
+      if (at == 0) expRow(scratch + EXPONENTIALS, row + o, <usize>min(64, (vocab - i + 3) & ~3) << 2, scratch + MOST);
       const d = f32x4.sub(v128.load(row + o), m4);
-      const p = f32x4.mul(flush(exp4(d), TINY), inverse);
+      const p = f32x4.mul(flush(v128.load(scratch + EXPONENTIALS + at), TINY), inverse);
       const slope = f32x4.add(gp4, flush(f32x4.mul(gh, f32x4.add(f32x4.sub(d, logl), h)), TINY));
       v128.store(row + o, f32x4.mul(flush(f32x4.neg(f32x4.mul(flush(p, TINY), flush(slope, TINY))), TINY), t4));
     }
