@@ -1,7 +1,7 @@
 /** Elementwise kernels and row movers. None of them reduces, so order is no question. */
 import { constant, flush, flushScalar, TINY } from "./simd";
 import { sigmoid4 } from "./elementary";
-import { shareEnd, shareStart } from "./parallel";
+import { shareEnd, shareStart, threadScratch } from "./parallel";
 
 export function fill(out: usize, n: i32, value: f32): void {
   const end = shareEnd(n, 16);
@@ -84,26 +84,46 @@ function swiglu4(gate: v128, up: v128): v128 {
 /** du = dh · silu(g); dg = (dh · u) · (σ + silu · (1 − σ)). */
 export function swiglu_bwd(dgate: usize, dup: usize, dh: usize, gate: usize, up: usize, n: i32): void {
   const end = shareEnd(n, 16);
-  for (let i = shareStart(n, 16); i < end; i += 4) {
+  const rest = threadScratch();
+  let i = shareStart(n, 16);
+  // Four at once: see expRow. Results may lie where operands lie.
+  for (; i + 16 <= end; i += 16) {
+    const o = <usize>i << 2;
+    const s0 = gate4(v128.load(gate + o));
+    const s1 = gate4(v128.load(gate + o, 16));
+    const s2 = gate4(v128.load(gate + o, 32));
+    const s3 = gate4(v128.load(gate + o, 48));
+    slopes4(dgate + o, dup + o, v128.load(dh + o), v128.load(gate + o), v128.load(up + o), s0);
+    slopes4(dgate + o + 16, dup + o + 16, v128.load(dh + o, 16), v128.load(gate + o, 16), v128.load(up + o, 16), s1);
+    slopes4(dgate + o + 32, dup + o + 32, v128.load(dh + o, 32), v128.load(gate + o, 32), v128.load(up + o, 32), s2);
+    slopes4(dgate + o + 48, dup + o + 48, v128.load(dh + o, 48), v128.load(gate + o, 48), v128.load(up + o, 48), s3);
+  }
+  for (; i < end; i += 4) {
     const o = <usize>i << 2;
     const left = end - i;
-    const full = left >= 4;
-    const d = flush(full ? v128.load(dh + o) : load4(dh + o, left), TINY);
-    const g = flush(full ? v128.load(gate + o) : load4(gate + o, left), TINY);
-    const u = flush(full ? v128.load(up + o) : load4(up + o, left), TINY);
-    const s = flush(sigmoid4(g), TINY);
-    const silu = flush(f32x4.mul(g, s), TINY);
-    const slope = flush(f32x4.add(s, f32x4.mul(silu, f32x4.sub(constant(ONE, 0), s))), TINY);
-    const du = f32x4.mul(d, silu);
-    const dg = f32x4.mul(flush(f32x4.mul(d, u), TINY), slope);
-    if (full) {
-      v128.store(dup + o, du);
-      v128.store(dgate + o, dg);
-    } else {
-      store4(dup + o, du, left);
-      store4(dgate + o, dg, left);
-    }
+    const g = load4(gate + o, left);
+    slopes4(rest, rest + 16, load4(dh + o, left), g, load4(up + o, left), gate4(g));
+    store4(dgate + o, v128.load(rest), left);
+    store4(dup + o, v128.load(rest, 16), left);
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function gate4(gate: v128): v128 {
+  return flush(sigmoid4(flush(gate, TINY)), TINY);
+}
+
+// @ts-ignore: decorator
+@inline
+function slopes4(dgate: usize, dup: usize, dh: v128, gate: v128, up: v128, s: v128): void {
+  const d = flush(dh, TINY);
+  const g = flush(gate, TINY);
+  const u = flush(up, TINY);
+  const silu = flush(f32x4.mul(g, s), TINY);
+  const slope = flush(f32x4.add(s, f32x4.mul(silu, f32x4.sub(constant(ONE, 0), s))), TINY);
+  v128.store(dup, f32x4.mul(d, silu));
+  v128.store(dgate, f32x4.mul(flush(f32x4.mul(d, u), TINY), slope));
 }
 
 function load4(at: usize, left: i32): v128 {
