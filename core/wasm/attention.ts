@@ -225,11 +225,12 @@ export function attention_kept(
   const qStride = <usize>(heads * dim) << 2;
   const kStride = <usize>(kvHeads * dim) << 2;
   const tasks = sequences * kvHeads;
-  // Key heads fastest: neighbours read the same rows.
+  // Neighbours read rows that lie side by side: of all heads in a cache as it is, of one in its second form.
+  const headsLast = keptKeys == 0;
   const end = shareEnd(tasks, 1);
   for (let t = shareStart(tasks, 1); t < end; t++) {
-    const entry = table + <usize>(t / kvHeads) * 24;
-    const kvHead = t % kvHeads;
+    const entry = table + <usize>(headsLast ? t / kvHeads : t % sequences) * 24;
+    const kvHead = headsLast ? t % kvHeads : t / sequences;
     const qStart = load<i32>(entry);
     const queries = load<i32>(entry, 4);
     const at0 = load<i32>(entry, 8);
