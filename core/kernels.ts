@@ -162,13 +162,13 @@ const forms = {
     file: "attention",
     buffers: { kept: "rw", x: "r", index: "r" },
     integers: ["index"],
-    dims: ["rows", "width", "offset", "dim", "keptRows", "byKey"],
+    dims: ["rows", "width", "offset", "dim", "byKey"],
   },
   attention_kept: {
     file: "attention",
     buffers: { out: "w", stats: "w", q: "r", k: "r", v: "r", keptKeys: "r", keptValues: "r", table: "r" },
     integers: ["table"],
-    dims: ["sequences", "heads", "kvHeads", "dim", "maxKeys", "precision", "keptRows"],
+    dims: ["sequences", "heads", "kvHeads", "dim", "maxKeys", "precision"],
     scalars: ["scale"],
   },
 } as const satisfies Record<string, Kernel>;

@@ -21,7 +21,7 @@ import type { Spawn } from "./threads.ts";
 interface KernelExports extends HostMath {
   configure(control: number, thread: number, threads: number): void;
   run(program: number, count: number): void;
-  attention_scratch(keys: number, dim: number, precision: number): number;
+  attention_scratch(keys: number, heads: number, dim: number, precision: number): number;
   rope_table(cos: number, sin: number, frequencies: number, rows: number, half: number): void;
   normals(x: number, n: number, std: number): void;
   philox_fill(out: number, n: number, k0: number, k1: number, c1: number, c2: number, c3: number): void;
@@ -115,7 +115,7 @@ interface CpuBuffer extends DeviceBuffer {
   written: number;
   packs: Pack[] | null;
   /** A cache of keys or values, in the form that decoding reads; true while `written` is as it was. */
-  kept: { at: number; bytes: number; rows: number; width: number; dim: number; byKey: 0 | 1; written: number } | null;
+  kept: { at: number; bytes: number; width: number; dim: number; byKey: 0 | 1; written: number } | null;
 }
 
 /** A right operand of matmul in panels, kept while the buffer does not change. */
@@ -308,7 +308,8 @@ export class CpuDevice implements Device, Numeric {
       const { pointers } = shapes.get(name)!;
       const { dims } = commands[name];
       const dim = (label: string) => args[pointers + dims.indexOf(label)] as number;
-      this.#scratch(this.exports.attention_scratch(dim("maxKeys"), dim("dim"), dim("precision")));
+      const [keys, heads] = [dim("maxKeys"), dim("heads")];
+      this.#scratch(this.exports.attention_scratch(keys, heads, dim("dim"), dim("precision")));
     }
     if (name === "scatter_rows") this.#scatter(args);
     else if (name === "matmul") this.#product(args);
@@ -404,26 +405,25 @@ export class CpuDevice implements Device, Numeric {
     const [sequences, heads, kvHeads, dim, , precision] = args.slice(6) as number[];
     const width = kvHeads * dim;
     if (precision !== 12 || q.length !== sequences * heads * dim) return false;
-    if (k.length === sequences * width || k.length !== v.length) return false;
-    const rows = Math.floor(k.length / width);
-    this.#keep(k, rows, width, dim, 1);
-    this.#keep(v, rows, width, dim, 0);
+    if (k.length === sequences * width) return false;
+    this.#keep(k, width, dim, 1);
+    this.#keep(v, width, dim, 0);
     const forms = [this.#view(k.kept!), this.#view(v.kept!)];
-    const scale = args.at(-1)!;
-    this.#command("attention_kept", [out, stats, q, k, v, ...forms, table, ...args.slice(6, -1), rows, scale]);
+    this.#command("attention_kept", [out, stats, q, k, v, ...forms, table, ...args.slice(6)]);
     return true;
   }
 
-  #keep(buffer: CpuBuffer, rows: number, width: number, dim: number, byKey: 0 | 1): void {
+  #keep(buffer: CpuBuffer, width: number, dim: number, byKey: 0 | 1): void {
+    const rows = Math.floor(buffer.length / width);
     const { kept } = buffer;
-    if (kept && (kept.rows !== rows || kept.width !== width || kept.dim !== dim || kept.byKey !== byKey)) {
+    if (kept && (kept.width !== width || kept.dim !== dim || kept.byKey !== byKey)) {
       this.#heap.give(kept.at, kept.bytes);
       buffer.kept = null;
     }
     if (!buffer.kept) {
       // 32 bytes more: the last row's vectors may run past the end.
       const bytes = Math.ceil(rows / 8) * 8 * width * 4 + 32;
-      buffer.kept = { at: this.#heap.take(bytes), bytes, rows, width, dim, byKey, written: -1 };
+      buffer.kept = { at: this.#heap.take(bytes), bytes, width, dim, byKey, written: -1 };
     }
     if (buffer.kept.written === buffer.written) return;
     this.#command("keep_rows", [this.#view(buffer.kept), buffer, rows, width, dim, byKey]);
@@ -436,8 +436,7 @@ export class CpuDevice implements Device, Numeric {
     const follow = kept !== null && kept.width === width && kept.written === out.written;
     this.#command("scatter_rows", args);
     if (!follow) return;
-    const rest = [rows, width, offset, kept.dim, kept.rows, kept.byKey];
-    this.#command("keep_scattered", [this.#view(kept), x, index, ...rest]);
+    this.#command("keep_scattered", [this.#view(kept), x, index, rows, width, offset, kept.dim, kept.byKey]);
     kept.written = out.written;
   }
 

@@ -275,8 +275,14 @@ describe("attention", () => {
   });
 
   test("decoding through a cache, row by row, gives the bits of one pass over all rows", async () => {
-    const [heads, kv, sequences, prefix, own] = [4, 2, 3, 5, 21];
-    for (const dim of [6, 8]) {
+    const [sequences, prefix, own] = [3, 5, 21];
+    // Groups of two, three and one; dims that fill vectors of eight and dims that do not.
+    for (const [heads, kv, dim] of [
+      [4, 2, 6],
+      [4, 2, 8],
+      [6, 2, 20],
+      [3, 3, 8],
+    ]) {
       const [wide, width] = [heads * dim, kv * dim];
       // Each sequence whole, prefix first, as training lays it out.
       const n = prefix + own;

@@ -23,7 +23,7 @@ import { packCols, packFourRows, packRows } from "./pack";
 import { LANES_BYTES, lanesClear, lanesTree } from "./reduce";
 import { bits12, flush, flushScalar, half12, madd, magnitude, round12, round12By, round12Scalar, tiniest, TINY } from "./simd";
 import { BY_QUERY, NR, PANEL, panelBytes, ROWS_OF_8, SPARE_BYTES, tileEdge, tileRows, tileTransposed } from "./tile";
-import { shareEnd, shareStart, threadScratch } from "./parallel";
+import { shareEnd, shareStart, sliceCount, threadScratch } from "./parallel";
 
 /** Queries a block, and bytes of a key's row of them. */
 const QB: i32 = 8;
@@ -195,7 +195,7 @@ function weigh(
 }
 
 /** Scratch of one thread, in the order below; hosts/cpu.ts asks for it through `attention_scratch`. */
-export function attention_scratch(keys: i32, dim: i32, precision: i32): usize {
+export function attention_scratch(keys: i32, heads: i32, dim: i32, precision: i32): usize {
   const split = precision == 24;
   const n = up(keys, 40);
   const d = up(dim, NR);
@@ -204,6 +204,7 @@ export function attention_scratch(keys: i32, dim: i32, precision: i32): usize {
     4 * panelBytes(d, n, split) + // keys and values as left panels, both as right panels
     4 * panelBytes(d, QB, split) + // q and dO, by dim and by row
     2 * panelBytes(QB, n, split) + // weights, slopes
+    (<usize>(heads * (n + 16 + 2 * d)) << 2) + // decoding: scores, queries and sums of all heads
     4096
   );
 }
@@ -212,25 +213,24 @@ export function attention_fwd(
   out: usize, stats: usize, q: usize, k: usize, v: usize, table: usize,
   sequences: i32, heads: i32, kvHeads: i32, dim: i32, maxKeys: i32, precision: i32, scale: f32,
 ): void {
-  attention_kept(out, stats, q, k, v, 0, 0, table, sequences, heads, kvHeads, dim, maxKeys, precision, 0, scale);
+  attention_kept(out, stats, q, k, v, 0, 0, table, sequences, heads, kvHeads, dim, maxKeys, precision, scale);
 }
 
-/** attention_fwd where the cache, of `keptRows` rows, is kept in a second form too (0: it is not); decoding reads that one. */
+/** attention_fwd where the cache is kept in a second form too (0: it is not); decoding reads that one. */
 export function attention_kept(
   out: usize, stats: usize, q: usize, k: usize, v: usize, keptKeys: usize, keptValues: usize, table: usize,
-  sequences: i32, heads: i32, kvHeads: i32, dim: i32, maxKeys: i32, precision: i32, keptRows: i32, scale: f32,
+  sequences: i32, heads: i32, kvHeads: i32, dim: i32, maxKeys: i32, precision: i32, scale: f32,
 ): void {
   const split = precision == 24;
   const group = heads / kvHeads;
   const qStride = <usize>(heads * dim) << 2;
   const kStride = <usize>(kvHeads * dim) << 2;
-  const tasks = sequences * kvHeads;
-  // Neighbours read rows that lie side by side: of all heads in a cache as it is, of one in its second form.
-  const headsLast = keptKeys == 0;
-  const end = shareEnd(tasks, 1);
-  for (let t = shareStart(tasks, 1); t < end; t++) {
-    const entry = table + <usize>(headsLast ? t / kvHeads : t % sequences) * 24;
-    const kvHead = headsLast ? t % kvHeads : t / sequences;
+  // All heads of a sequence at once where that leaves every slice one, so that its cache is read as it lies.
+  const span = keptKeys != 0 && sequences >= sliceCount() ? kvHeads : 1;
+  const parts = kvHeads / span;
+  const end = shareEnd(sequences * parts, 1);
+  for (let t = shareStart(sequences * parts, 1); t < end; t++) {
+    const entry = table + <usize>(t / parts) * 24;
     const qStart = load<i32>(entry);
     const queries = load<i32>(entry, 4);
     const at0 = load<i32>(entry, 8);
@@ -238,87 +238,81 @@ export function attention_kept(
     const at1 = load<i32>(entry, 16);
     const keys = n0 + load<i32>(entry, 20);
     if (queries == 0) continue;
-    if (queries == 1 && !split) {
-      // Kept keys lie in blocks of eight rows: a segment has to begin with one.
-      const kept = keptKeys != 0 && ((n0 == 0 ? 0 : at0) & 7) == 0 && (at1 & 7) == 0;
-      const headOffset = kept ? <usize>kvHead * planeBytes(keptRows, dim) : <usize>(kvHead * dim) << 2;
-      decodeOne(
-        out, stats, q, (kept ? keptKeys : k) + headOffset, (kept ? keptValues : v) + headOffset,
-        qStart, at0, n0, at1, keys, heads, kvHeads, dim, kvHead, scale, kept,
-      );
+    const first = t % parts;
+    // The second form lies in blocks of eight rows: a segment has to begin with one.
+    if (queries == 1 && keptKeys != 0 && ((n0 == 0 ? 0 : at0) & 7) == 0 && (at1 & 7) == 0) {
+      decodeKept(out, stats, q, keptKeys, keptValues, qStart, at0, n0, at1, keys, heads, kvHeads, dim, first, span, scale);
       continue;
     }
-    const padded = up(keys, 40);
-    const dimUp = up(dim, NR);
-    const scaled = threadScratch();
-    const spare = scaled + (<usize>dimUp << 5);
-    const lanes = spare + SPARE_BYTES;
-    const block = lanes + BLOCK_LANES;
-    const kLeft = block + 256;
-    const vRight = kLeft + panelBytes(dimUp, padded, split);
-    const qRight = vRight + panelBytes(dimUp, padded, split);
-    const weights = qRight + panelBytes(dimUp, QB, split);
-    const lo = <usize>padded * ROW;
-    const headOffset = <usize>(kvHead * dim) << 2;
-    const valuePanel = panelBytes(NR, keys, split);
-    packKeys(kLeft, k + headOffset, kStride, at0, n0, at1, keys, dim, split);
-    packValues(vRight, v + headOffset, kStride, at0, n0, at1, keys, dim, split);
-    for (let g = 0; g < group; g++) {
-      const head = kvHead * group + g;
-      const offset = <usize>(head * dim) << 2;
-      for (let i0 = 0; i0 < queries; i0 += QB) {
-        const rows = min(QB, queries - i0);
-        const seenByFirst = keys - queries + i0 + 1;
-        const seenByLast = seenByFirst + rows - 1;
-        const row0 = <usize>(qStart + i0);
-        scaleRows(scaled, q + row0 * qStride + offset, qStride, rows, dim, scale);
-        packRows(qRight, scaled, <usize>dim << 2, rows, dim, QB, split);
-        product(weights, kLeft, qRight, seenByLast, dim, split);
-        softmax(weights, seenByFirst, seenByLast, lanes, block, lo, split);
-        let stat = stats + ((row0 * <usize>heads + <usize>head) << 3);
-        for (let r: usize = 0; r < <usize>rows << 2; r += 4, stat += <usize>heads << 3) {
-          store<f32>(stat, load<f32>(block + r));
-          store<f32>(stat, load<f32>(block + r, 32), 4);
+    for (let kvHead = first; kvHead < first + span; kvHead++) {
+      if (queries == 1 && !split) {
+        decodeOne(out, stats, q, k, v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, kvHead, scale);
+        continue;
+      }
+      const padded = up(keys, 40);
+      const dimUp = up(dim, NR);
+      const scaled = threadScratch();
+      const spare = scaled + (<usize>dimUp << 5);
+      const lanes = spare + SPARE_BYTES;
+      const block = lanes + BLOCK_LANES;
+      const kLeft = block + 256;
+      const vRight = kLeft + panelBytes(dimUp, padded, split);
+      const qRight = vRight + panelBytes(dimUp, padded, split);
+      const weights = qRight + panelBytes(dimUp, QB, split);
+      const lo = <usize>padded * ROW;
+      const headOffset = <usize>(kvHead * dim) << 2;
+      const valuePanel = panelBytes(NR, keys, split);
+      packKeys(kLeft, k + headOffset, kStride, at0, n0, at1, keys, dim, split);
+      packValues(vRight, v + headOffset, kStride, at0, n0, at1, keys, dim, split);
+      for (let g = 0; g < group; g++) {
+        const head = kvHead * group + g;
+        const offset = <usize>(head * dim) << 2;
+        for (let i0 = 0; i0 < queries; i0 += QB) {
+          const rows = min(QB, queries - i0);
+          const seenByFirst = keys - queries + i0 + 1;
+          const seenByLast = seenByFirst + rows - 1;
+          const row0 = <usize>(qStart + i0);
+          scaleRows(scaled, q + row0 * qStride + offset, qStride, rows, dim, scale);
+          packRows(qRight, scaled, <usize>dim << 2, rows, dim, QB, split);
+          product(weights, kLeft, qRight, seenByLast, dim, split);
+          softmax(weights, seenByFirst, seenByLast, lanes, block, lo, split);
+          let stat = stats + ((row0 * <usize>heads + <usize>head) << 3);
+          for (let r: usize = 0; r < <usize>rows << 2; r += 4, stat += <usize>heads << 3) {
+            store<f32>(stat, load<f32>(block + r));
+            store<f32>(stat, load<f32>(block + r, 32), 4);
+          }
+          weigh(
+            out + row0 * qStride + offset, qStride, weights, lo, vRight, valuePanel, rows, seenByFirst, dim, block + 32, 4, split, spare,
+          );
         }
-        weigh(
-          out + row0 * qStride + offset, qStride, weights, lo, vRight, valuePanel, rows, seenByFirst, dim, block + 32, 4, split, spare,
-        );
       }
     }
   }
 }
 
 /**
- * Rows of a cache (or those that `index` names) in the form that decoding reads: rounded, head by head, so that what a head
- * reads lies side by side: keys as [head][row / 8][dim][8], values as [head][row][dim], rows up to a multiple of eight.
+ * Rows of a cache (or those that `index` names) in the form that decoding reads, rounded: in blocks of eight rows, in them
+ * head by head, a head's keys as [dim][8], its values as [8][dim].
  */
 export function keep_rows(kept: usize, x: usize, rows: i32, width: i32, dim: i32, byKey: i32): void {
   const end = shareEnd(rows, 8);
-  for (let r = shareStart(rows, 8); r < end; r++) keepRow(kept, x + (<usize>(r * width) << 2), r, width, dim, rows, byKey);
+  for (let r = shareStart(rows, 8); r < end; r++) keepRow(kept, x + (<usize>(r * width) << 2), r, width, dim, byKey);
 }
 
 export function keep_scattered(
-  kept: usize, x: usize, index: usize, rows: i32, width: i32, offset: i32, dim: i32, keptRows: i32, byKey: i32,
+  kept: usize, x: usize, index: usize, rows: i32, width: i32, offset: i32, dim: i32, byKey: i32,
 ): void {
   const end = shareEnd(rows, 1);
   for (let r = shareStart(rows, 1); r < end; r++) {
     const row = load<i32>(index + (<usize>(offset + r) << 2));
-    keepRow(kept, x + (<usize>(r * width) << 2), row, width, dim, keptRows, byKey);
+    keepRow(kept, x + (<usize>(r * width) << 2), row, width, dim, byKey);
   }
 }
 
-/** Bytes of a head's rows in that form. */
-// @ts-ignore: decorator
-@inline
-function planeBytes(rows: i32, dim: i32): usize {
-  return <usize>(up(rows, 8) * dim) << 2;
-}
-
-function keepRow(kept: usize, x: usize, row: i32, width: i32, dim: i32, rows: i32, byKey: i32): void {
-  const plane = planeBytes(rows, dim);
+function keepRow(kept: usize, x: usize, row: i32, width: i32, dim: i32, byKey: i32): void {
   const bytes = <usize>dim << 2;
-  let to = kept + (byKey ? (<usize>(row >> 3) * (bytes << 3) + (<usize>(row & 7) << 2)) : <usize>row * bytes);
-  for (let c = 0; c < width; c += dim, x += bytes, to += plane) keepHead(to, x, bytes, byKey);
+  let to = kept + (<usize>((row >> 3) * width) << 5) + <usize>(row & 7) * (byKey ? 4 : bytes);
+  for (let c = 0; c < width; c += dim, x += bytes, to += bytes << 3) keepHead(to, x, bytes, byKey);
 }
 
 // @ts-ignore: decorator
@@ -344,14 +338,15 @@ function keepHead(to: usize, x: usize, bytes: usize, byKey: i32): void {
 
 /**
  * One query a sequence (decoding), precision 12: the same sums in the same order, each key and value read once for two
- * heads of the group. k and v begin at the head; `kept`: in the form that `keep_rows` makes.
+ * heads of the group.
  */
 function decodeOne(
   out: usize, stats: usize, q: usize, k: usize, v: usize, row: i32, at0: i32, n0: i32, at1: i32, keys: i32,
-  heads: i32, kvHeads: i32, dim: i32, kvHead: i32, scale: f32, kept: bool,
+  heads: i32, kvHeads: i32, dim: i32, kvHead: i32, scale: f32,
 ): void {
   const group = heads / kvHeads;
-  const stride = <usize>(kept ? dim : kvHeads * dim) << 2;
+  const stride = <usize>(kvHeads * dim) << 2;
+  const headOffset = <usize>(kvHead * dim) << 2;
   // A block of eight scores may run past the last key of its segment.
   const ldBytes = <usize>up(keys + 8, 8) << 2;
   const lanes = threadScratch();
@@ -362,46 +357,148 @@ function decodeOne(
   const head0 = row * heads + kvHead * group;
   const qRow = q + (<usize>(head0 * dim) << 2);
   const outRow = out + (<usize>(head0 * dim) << 2);
-  const scale4 = f32x4.splat(scale);
-  let i: usize = 0;
-  for (const whole = queryBytes & ~15; i < whole; i += 16) {
-    v128.store(queries + i, round12(f32x4.mul(flush(v128.load(qRow + i), TINY), scale4)));
-  }
-  for (; i < queryBytes; i += 4) store<f32>(queries + i, round12Scalar(flushScalar(load<f32>(qRow + i), TINY) * scale));
+  scaleQueries(queries, qRow, queryBytes, scale);
   const first = min(n0, keys);
-  if (kept) {
-    const block = stride << 3;
-    let p = k + <usize>(at0 >> 3) * block;
-    for (let j = 0; j < first; j += 8, p += block) scoreGroup(scores + (<usize>j << 2), ldBytes, queries, p, dim, group);
-    p = k + <usize>(at1 >> 3) * block;
-    for (let j = first; j < keys; j += 8, p += block) scoreGroup(scores + (<usize>j << 2), ldBytes, queries, p, dim, group);
-  } else {
-    const last = keys - 1;
-    for (let j = 0; j < keys; j += 8) {
-      // Past the last key the last one stands in: those scores are overwritten below.
-      for (let e = 0; e < 8; e += 4) {
-        const j0 = j + e;
-        packFourRows(
-          panel + (<usize>e << 2),
-          keyRow(k, min(j0, last), n0, at0, at1, stride), keyRow(k, min(j0 + 1, last), n0, at0, at1, stride),
-          keyRow(k, min(j0 + 2, last), n0, at0, at1, stride), keyRow(k, min(j0 + 3, last), n0, at0, at1, stride), dim, 32, 0, false,
-        );
-      }
-      scoreGroup(scores + (<usize>j << 2), ldBytes, queries, panel, dim, group);
+  const k0 = k + headOffset;
+  const last = keys - 1;
+  for (let j = 0; j < keys; j += 8) {
+    // Past the last key the last one stands in: those scores are overwritten below.
+    for (let e = 0; e < 8; e += 4) {
+      const j0 = j + e;
+      packFourRows(
+        panel + (<usize>e << 2),
+        keyRow(k0, min(j0, last), n0, at0, at1, stride), keyRow(k0, min(j0 + 1, last), n0, at0, at1, stride),
+        keyRow(k0, min(j0 + 2, last), n0, at0, at1, stride), keyRow(k0, min(j0 + 3, last), n0, at0, at1, stride), dim, 32, 0, false,
+      );
     }
+    scoreGroup(scores + (<usize>j << 2), ldBytes, queries, panel, dim, group);
   }
   for (let g = 0; g < group; g++) weightsOfOne(scores + <usize>g * ldBytes, keys, lanes, stats + (<usize>(head0 + g) << 3));
-  const v0 = v + <usize>at0 * stride;
-  const v1 = v + <usize>at1 * stride;
+  const v0 = v + <usize>at0 * stride + headOffset;
+  const v1 = v + <usize>at1 * stride + headOffset;
   for (let g = 0; g < group; g += 2) {
     const to = outRow + (<usize>(g * dim) << 2);
     const stat = stats + (<usize>(head0 + g) << 3);
     const w = scores + <usize>g * ldBytes;
-    if (g + 2 <= group) {
-      if (kept) valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, true, true);
-      else valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, true, false);
-    } else if (kept) valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, false, true);
-    else valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, false, false);
+    if (g + 2 <= group) valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, true);
+    else valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, false);
+  }
+}
+
+/** q · scale, rounded. */
+function scaleQueries(to: usize, q: usize, bytes: usize, scale: f32): void {
+  const scale4 = f32x4.splat(scale);
+  let i: usize = 0;
+  for (const whole = bytes & ~15; i < whole; i += 16) {
+    v128.store(to + i, round12(f32x4.mul(flush(v128.load(q + i), TINY), scale4)));
+  }
+  for (; i < bytes; i += 4) store<f32>(to + i, round12Scalar(flushScalar(load<f32>(q + i), TINY) * scale));
+}
+
+/**
+ * The same from keys and values in the form that `keep_rows` makes, for `span` heads of theirs from `kvHead` on: block by
+ * block of eight rows, all heads of a block in turn. Scores, and sums of values, of all those heads lie in the scratch.
+ */
+function decodeKept(
+  out: usize, stats: usize, q: usize, k: usize, v: usize, row: i32, at0: i32, n0: i32, at1: i32, keys: i32,
+  heads: i32, kvHeads: i32, dim: i32, kvHead: i32, span: i32, scale: f32,
+): void {
+  const group = heads / kvHeads;
+  const count = span * group;
+  const bytes = <usize>dim << 2;
+  const sumBytes = <usize>up(dim, NR) << 2;
+  const ldBytes = <usize>up(keys + 8, 8) << 2;
+  const lanes = threadScratch();
+  const sums = lanes + LANES_BYTES;
+  const queries = sums + <usize>count * sumBytes;
+  const scores = queries + <usize>count * sumBytes;
+  const head0 = row * heads + kvHead * group;
+  const stat = stats + (<usize>head0 << 3);
+  scaleQueries(queries, q + <usize>head0 * bytes, <usize>count * bytes, scale);
+  const headBlock = bytes << 3;
+  const block = <usize>kvHeads * headBlock;
+  const start0 = <usize>(at0 >> 3) * block + <usize>kvHead * headBlock;
+  const start1 = <usize>(at1 >> 3) * block + <usize>kvHead * headBlock;
+  const groupScores = <usize>group * ldBytes;
+  const groupQueries = <usize>group * bytes;
+  const groupSums = <usize>group * sumBytes;
+  const first = min(n0, keys);
+  for (let segment = 0; segment < 2; segment++) {
+    let p = k + (segment ? start1 : start0);
+    const end = segment ? keys : first;
+    for (let j = segment ? first : 0; j < end; j += 8, p += block) {
+      let to = scores + (<usize>j << 2);
+      let query = queries;
+      for (let h = 0, panel = p; h < span; h++, panel += headBlock, to += groupScores, query += groupQueries) {
+        scoreGroup(to, ldBytes, query, panel, dim, group);
+      }
+    }
+  }
+  for (let g = 0; g < count; g++) weightsOfOne(scores + <usize>g * ldBytes, keys, lanes, stat + (<usize>g << 3));
+  memory.fill(sums, 0, <usize>count * sumBytes);
+  for (let segment = 0; segment < 2; segment++) {
+    let p = v + (segment ? start1 : start0);
+    const end = segment ? keys : first;
+    for (let j = segment ? first : 0; j < end; j += 8, p += block) {
+      const rows = min(8, end - j);
+      let w = scores + (<usize>j << 2);
+      let to = sums;
+      for (let h = 0, x = p; h < span; h++, x += headBlock, w += groupScores, to += groupSums) {
+        let g = 0;
+        for (; g + 2 <= group; g += 2) {
+          valuesOfBlock(to + <usize>g * sumBytes, sumBytes, w + <usize>g * ldBytes, ldBytes, x, rows, dim, true);
+        }
+        if (g < group) valuesOfBlock(to + <usize>g * sumBytes, sumBytes, w + <usize>g * ldBytes, ldBytes, x, rows, dim, false);
+      }
+    }
+  }
+  for (let g = 0; g < count; g++) {
+    const to = out + <usize>(head0 + g) * bytes;
+    const from = sums + <usize>g * sumBytes;
+    const r = v128.load_splat<f32>(stat + (<usize>g << 3), 4);
+    for (let d: usize = 0; d < bytes; d += 32) {
+      storeDims(to + d, f32x4.mul(v128.load(from + d), r), f32x4.mul(v128.load(from + d, 16), r), bytes - d);
+    }
+  }
+}
+
+/** sums += Σ e_j v_j over the rows of a block, for one head or two. Dims past the last are computed from what lies there. */
+// @ts-ignore: decorator
+@inline
+function valuesOfBlock(sums: usize, sumBytes: usize, w0: usize, ldBytes: usize, x: usize, rows: i32, dim: i32, two: bool): void {
+  const bytes = <usize>dim << 2;
+  for (let d: usize = 0; d < bytes; d += 32) {
+    const to = sums + d;
+    let a0 = v128.load(to);
+    let a1 = v128.load(to, 16);
+    let b0 = f32x4.splat(0);
+    let b1 = f32x4.splat(0);
+    if (two) {
+      b0 = v128.load(to + sumBytes);
+      b1 = v128.load(to + sumBytes, 16);
+    }
+    let at = x + d;
+    let w1 = w0 + ldBytes;
+    let w = w0;
+    for (const end = w0 + (<usize>rows << 2); w < end; w += 4, at += bytes) {
+      const x0 = v128.load(at);
+      const x1 = v128.load(at, 16);
+      let e = v128.load_splat<f32>(w);
+      a0 = madd(e, x0, a0);
+      a1 = madd(e, x1, a1);
+      if (two) {
+        e = v128.load_splat<f32>(w1);
+        b0 = madd(e, x0, b0);
+        b1 = madd(e, x1, b1);
+        w1 += 4;
+      }
+    }
+    v128.store(to, a0);
+    v128.store(to, a1, 16);
+    if (two) {
+      v128.store(to + sumBytes, b0);
+      v128.store(to + sumBytes, b1, 16);
+    }
   }
 }
 
@@ -481,7 +578,6 @@ function weightsOfOne(row: usize, keys: i32, lanes: usize, stat: usize): void {
 @inline
 function valuesOfHeads(
   out: usize, stat: usize, w0: usize, ldBytes: usize, v0: usize, first: i32, v1: usize, keys: i32, stride: usize, dim: i32, two: bool,
-  rounded: bool,
 ): void {
   const out1 = out + (<usize>dim << 2);
   const r0 = v128.load_splat<f32>(stat, 4);
@@ -497,12 +593,8 @@ function valuesOfHeads(
     let at = v0 + d;
     for (let segment = 0; segment < 2; segment++) {
       for (const end = w0 + (<usize>(segment == 0 ? first : keys) << 2); w < end; w += 4, at += stride) {
-        let x0 = v128.load(at);
-        let x1 = v128.load(at, 16);
-        if (!rounded) {
-          x0 = round12(x0);
-          x1 = round12(x1);
-        }
+        const x0 = round12(v128.load(at));
+        const x1 = round12(v128.load(at, 16));
         let e = v128.load_splat<f32>(w);
         a0 = madd(e, x0, a0);
         a1 = madd(e, x1, a1);
