@@ -7,8 +7,11 @@
 const CHAINS = [12, 14];
 /** Links of a chain in a turn, so that the loop itself is hidden. */
 const LINKS = 2;
-/** Length of a measurement, ms: what a product of 512³ takes, so that neither side can slip between its neighbours' turns. */
+/** Length of a measurement, ms, unless told: about what a product of 512³ takes. */
 const WINDOW = 6;
+/** Measurements of a loop: so many, within so many ms. */
+const TRIES = 8;
+const LONGEST = 200;
 
 /** (turns: i32, c: f32) → f32: x ← x · c + c. */
 function moduleBytes(chains: number, relaxed: boolean): Uint8Array<ArrayBuffer> {
@@ -52,8 +55,11 @@ function leb(value: number): number[] {
   return out;
 }
 
-/** GFLOP/s of the faster loop, best of some windows; null where the engine has no relaxed SIMD. */
-export async function peak(relaxed: boolean): Promise<(() => Promise<number>) | null> {
+/**
+ * GFLOP/s of the faster loop, best of some windows of `ms`: as long as what it is compared with, so that neither of the two
+ * slips between its neighbours' turns. null where the engine has no relaxed SIMD.
+ */
+export async function peak(relaxed: boolean): Promise<((ms?: number) => Promise<number>) | null> {
   const loops: { run: (turns: number) => number; operations: number }[] = [];
   for (const chains of CHAINS) {
     const bytes = moduleBytes(chains, relaxed);
@@ -69,11 +75,12 @@ export async function peak(relaxed: boolean): Promise<(() => Promise<number>) | 
     for (let i = 0; i < 400; i++) run(2000);
     loops.push({ run, operations: chains * LINKS * 4 * 2 });
   }
-  return async () => {
+  return async (ms = WINDOW) => {
     let most = 0;
     for (const { run, operations } of loops) {
-      const turns = Math.ceil((20_000 * WINDOW) / run(20_000));
-      for (let i = 0; i < 8; i++) most = Math.max(most, (turns * operations) / run(turns) / 1e6);
+      const turns = Math.ceil((20_000 * ms) / run(20_000));
+      const tries = Math.max(1, Math.min(TRIES, Math.floor(LONGEST / ms)));
+      for (let i = 0; i < tries; i++) most = Math.max(most, (turns * operations) / run(turns) / 1e6);
     }
     return most;
   };
