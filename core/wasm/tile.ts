@@ -4,9 +4,8 @@
  *
  * 5 × 8 outputs, their two right vectors, a left element and a product fill the fifteen registers that V8 gives out. One
  * k a turn: unrolled bodies are reordered by V8 until they spill (numbers: NOTES.md). The loops are written so that V8's code
- * holds nothing but loads, products, sums and the loop itself (`aligned`), and so
- * that the rows' addresses are built before it: V8 (11.3 at least) builds the address of a broadcast, memory's start plus the
- * offset, anew in every turn unless a load before the loop needs it too.
+ * holds nothing but loads, products, sums and the loop itself: pointers are `aligned`, and each offset of a broadcast is loaded
+ * from once before the loop, for V8 (11.3 at least) else builds its address, memory's start plus the offset, in every turn.
  */
 import { madd } from "./simd";
 
