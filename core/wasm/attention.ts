@@ -19,7 +19,7 @@
  * the queries are the last ones of the sequence. Statistics kept for backward: m and r for each (row, head).
  */
 import { exp4, expRow, rcp1, rcp4 } from "./elementary";
-import { packCols, packFourRows, packRows } from "./pack";
+import { packCols, packRows } from "./pack";
 import { LANES_BYTES, lanesClear, lanesTree } from "./reduce";
 import { bits12, flush, flushScalar, half12, madd, magnitude, round12, round12By, round12Scalar, tiniest, TINY } from "./simd";
 import { BY_QUERY, NR, PANEL, panelBytes, ROWS_OF_8, SPARE_BYTES, tileEdge, tileRows, tileTransposed } from "./tile";
@@ -239,16 +239,15 @@ export function attention_kept(
     const keys = n0 + load<i32>(entry, 20);
     if (queries == 0) continue;
     const first = t % parts;
-    // The second form lies in blocks of eight rows: a segment has to begin with one.
-    if (queries == 1 && keptKeys != 0 && ((n0 == 0 ? 0 : at0) & 7) == 0 && (at1 & 7) == 0) {
-      decodeKept(out, stats, q, keptKeys, keptValues, qStart, at0, n0, at1, keys, heads, kvHeads, dim, first, span, scale);
+    if (queries == 1 && !split) {
+      // The second form lies in blocks of eight rows: a segment has to begin with one.
+      const kept = keptKeys != 0 && ((n0 == 0 ? 0 : at0) & 7) == 0 && (at1 & 7) == 0;
+      decode(
+        out, stats, q, kept ? keptKeys : k, kept ? keptValues : v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, first, span, scale, kept,
+      );
       continue;
     }
     for (let kvHead = first; kvHead < first + span; kvHead++) {
-      if (queries == 1 && !split) {
-        decodeOne(out, stats, q, k, v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, kvHead, scale);
-        continue;
-      }
       const padded = up(keys, 40);
       const dimUp = up(dim, NR);
       const scaled = threadScratch();
@@ -336,55 +335,6 @@ function keepHead(to: usize, x: usize, bytes: usize, byKey: i32): void {
   for (; d < bytes; d += 4) store<f32>(to + (d << 3), round12Scalar(load<f32>(x + d)));
 }
 
-/**
- * One query a sequence (decoding), precision 12: the same sums in the same order, each key and value read once for two
- * heads of the group.
- */
-function decodeOne(
-  out: usize, stats: usize, q: usize, k: usize, v: usize, row: i32, at0: i32, n0: i32, at1: i32, keys: i32,
-  heads: i32, kvHeads: i32, dim: i32, kvHead: i32, scale: f32,
-): void {
-  const group = heads / kvHeads;
-  const stride = <usize>(kvHeads * dim) << 2;
-  const headOffset = <usize>(kvHead * dim) << 2;
-  // A block of eight scores may run past the last key of its segment.
-  const ldBytes = <usize>up(keys + 8, 8) << 2;
-  const lanes = threadScratch();
-  const queries = lanes + LANES_BYTES;
-  const queryBytes = <usize>(group * dim) << 2;
-  const panel = queries + queryBytes;
-  const scores = panel + (<usize>dim << 5);
-  const head0 = row * heads + kvHead * group;
-  const qRow = q + (<usize>(head0 * dim) << 2);
-  const outRow = out + (<usize>(head0 * dim) << 2);
-  scaleQueries(queries, qRow, queryBytes, scale);
-  const first = min(n0, keys);
-  const k0 = k + headOffset;
-  const last = keys - 1;
-  for (let j = 0; j < keys; j += 8) {
-    // Past the last key the last one stands in: those scores are overwritten below.
-    for (let e = 0; e < 8; e += 4) {
-      const j0 = j + e;
-      packFourRows(
-        panel + (<usize>e << 2),
-        keyRow(k0, min(j0, last), n0, at0, at1, stride), keyRow(k0, min(j0 + 1, last), n0, at0, at1, stride),
-        keyRow(k0, min(j0 + 2, last), n0, at0, at1, stride), keyRow(k0, min(j0 + 3, last), n0, at0, at1, stride), dim, 32, 0, false,
-      );
-    }
-    scoreGroup(scores + (<usize>j << 2), ldBytes, queries, panel, dim, group);
-  }
-  for (let g = 0; g < group; g++) weightsOfOne(scores + <usize>g * ldBytes, keys, lanes, stats + (<usize>(head0 + g) << 3));
-  const v0 = v + <usize>at0 * stride + headOffset;
-  const v1 = v + <usize>at1 * stride + headOffset;
-  for (let g = 0; g < group; g += 2) {
-    const to = outRow + (<usize>(g * dim) << 2);
-    const stat = stats + (<usize>(head0 + g) << 3);
-    const w = scores + <usize>g * ldBytes;
-    if (g + 2 <= group) valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, true);
-    else valuesOfHeads(to, stat, w, ldBytes, v0, first, v1, keys, stride, dim, false);
-  }
-}
-
 /** q · scale, rounded. */
 function scaleQueries(to: usize, q: usize, bytes: usize, scale: f32): void {
   const scale4 = f32x4.splat(scale);
@@ -396,29 +346,35 @@ function scaleQueries(to: usize, q: usize, bytes: usize, scale: f32): void {
 }
 
 /**
- * The same from keys and values in the form that `keep_rows` makes, for `span` heads of theirs from `kvHead` on: block by
- * block of eight rows, all heads of a block in turn. Scores, and sums of values, of all those heads lie in the scratch.
+ * One query a sequence (decoding), precision 12: the same sums in the same order, for `span` heads of keys and values from
+ * `kvHead` on, block by block of eight rows, all heads of a block in turn. `kept`: k and v are of the form that `keep_rows`
+ * makes; else each block is brought into it. Scores, and sums of values, of all those heads lie in the scratch.
  */
-function decodeKept(
+function decode(
   out: usize, stats: usize, q: usize, k: usize, v: usize, row: i32, at0: i32, n0: i32, at1: i32, keys: i32,
-  heads: i32, kvHeads: i32, dim: i32, kvHead: i32, span: i32, scale: f32,
+  heads: i32, kvHeads: i32, dim: i32, kvHead: i32, span: i32, scale: f32, kept: bool,
 ): void {
   const group = heads / kvHeads;
   const count = span * group;
   const bytes = <usize>dim << 2;
   const sumBytes = <usize>up(dim, NR) << 2;
+  // A block of eight scores may run past the last key of its segment.
   const ldBytes = <usize>up(keys + 8, 8) << 2;
   const lanes = threadScratch();
   const sums = lanes + LANES_BYTES;
   const queries = sums + <usize>count * sumBytes;
-  const scores = queries + <usize>count * sumBytes;
+  const panel = queries + <usize>count * sumBytes;
+  const scores = panel + (sumBytes << 3);
   const head0 = row * heads + kvHead * group;
   const stat = stats + (<usize>head0 << 3);
   scaleQueries(queries, q + <usize>head0 * bytes, <usize>count * bytes, scale);
   const headBlock = bytes << 3;
-  const block = <usize>kvHeads * headBlock;
-  const start0 = <usize>(at0 >> 3) * block + <usize>kvHead * headBlock;
-  const start1 = <usize>(at1 >> 3) * block + <usize>kvHead * headBlock;
+  const rowBytes = <usize>kvHeads * bytes;
+  // Of eight rows, whichever form: a segment that is kept begins with a block.
+  const block = rowBytes << 3;
+  const offset = <usize>kvHead * (kept ? headBlock : bytes);
+  const start0 = <usize>at0 * rowBytes + offset;
+  const start1 = <usize>at1 * rowBytes + offset;
   const groupScores = <usize>group * ldBytes;
   const groupQueries = <usize>group * bytes;
   const groupSums = <usize>group * sumBytes;
@@ -429,8 +385,9 @@ function decodeKept(
     for (let j = segment ? first : 0; j < end; j += 8, p += block) {
       let to = scores + (<usize>j << 2);
       let query = queries;
-      for (let h = 0, panel = p; h < span; h++, panel += headBlock, to += groupScores, query += groupQueries) {
-        scoreGroup(to, ldBytes, query, panel, dim, group);
+      for (let h = 0; h < span; h++, to += groupScores, query += groupQueries) {
+        const x = kept ? p + <usize>h * headBlock : blockOf(panel, p + <usize>h * bytes, rowBytes, min(8, end - j), bytes, 1);
+        scoreGroup(to, ldBytes, query, x, dim, group);
       }
     }
   }
@@ -443,7 +400,8 @@ function decodeKept(
       const rows = min(8, end - j);
       let w = scores + (<usize>j << 2);
       let to = sums;
-      for (let h = 0, x = p; h < span; h++, x += headBlock, w += groupScores, to += groupSums) {
+      for (let h = 0; h < span; h++, w += groupScores, to += groupSums) {
+        const x = kept ? p + <usize>h * headBlock : blockOf(panel, p + <usize>h * bytes, rowBytes, rows, bytes, 0);
         let g = 0;
         for (; g + 2 <= group; g += 2) {
           valuesOfBlock(to + <usize>g * sumBytes, sumBytes, w + <usize>g * ldBytes, ldBytes, x, rows, dim, true);
@@ -460,6 +418,12 @@ function decodeKept(
       storeDims(to + d, f32x4.mul(v128.load(from + d), r), f32x4.mul(v128.load(from + d, 16), r), bytes - d);
     }
   }
+}
+
+/** A head's rows of a block, brought into the form that `keep_rows` makes; rows past the last stay what they are. */
+function blockOf(panel: usize, x: usize, rowBytes: usize, rows: i32, bytes: usize, byKey: i32): usize {
+  for (let r = 0; r < rows; r++, x += rowBytes) keepHead(panel + <usize>r * (byKey ? 4 : bytes), x, bytes, byKey);
+  return panel;
 }
 
 /** sums += Σ e_j v_j over the rows of a block, for one head or two. Dims past the last are computed from what lies there. */
@@ -571,45 +535,6 @@ function weightsOfOne(row: usize, keys: i32, lanes: usize, stat: usize): void {
   for (; o < 256; o += 16) v128.store(lanes + o, f32x4.splat(0));
   store<f32>(stat, f32x4.extract_lane(m4, 0));
   store<f32>(stat, rcp1(lanesTree(lanes)), 4);
-}
-
-/** One head's output, or two's: (Σ_j e_j v_j) · r, eight dims at a time. */
-// @ts-ignore: decorator
-@inline
-function valuesOfHeads(
-  out: usize, stat: usize, w0: usize, ldBytes: usize, v0: usize, first: i32, v1: usize, keys: i32, stride: usize, dim: i32, two: bool,
-): void {
-  const out1 = out + (<usize>dim << 2);
-  const r0 = v128.load_splat<f32>(stat, 4);
-  const r1 = v128.load_splat<f32>(stat + (two ? 12 : 4));
-  const bytes = <usize>dim << 2;
-  for (let d: usize = 0; d < bytes; d += 32) {
-    // Dims past the last are computed from what lies there and not stored.
-    let a0 = f32x4.splat(0);
-    let a1 = f32x4.splat(0);
-    let b0 = f32x4.splat(0);
-    let b1 = f32x4.splat(0);
-    let w = w0;
-    let at = v0 + d;
-    for (let segment = 0; segment < 2; segment++) {
-      for (const end = w0 + (<usize>(segment == 0 ? first : keys) << 2); w < end; w += 4, at += stride) {
-        const x0 = round12(v128.load(at));
-        const x1 = round12(v128.load(at, 16));
-        let e = v128.load_splat<f32>(w);
-        a0 = madd(e, x0, a0);
-        a1 = madd(e, x1, a1);
-        if (two) {
-          e = v128.load_splat<f32>(w + ldBytes);
-          b0 = madd(e, x0, b0);
-          b1 = madd(e, x1, b1);
-        }
-      }
-      at = v1 + d;
-    }
-    const left = bytes - d;
-    storeDims(out + d, f32x4.mul(a0, r0), f32x4.mul(a1, r0), left);
-    if (two) storeDims(out1 + d, f32x4.mul(b0, r1), f32x4.mul(b1, r1), left);
-  }
 }
 
 /** The first `left` bytes of eight numbers. */

@@ -77,7 +77,7 @@ function transpose(
 }
 
 /** Four rows given by address, k contiguous, into columns at `dst`. `step` = bytes from one k to the next in the panel. */
-export function packFourRows(dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, step: usize, lo: usize, split: bool): void {
+function packFourRows(dst: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, step: usize, lo: usize, split: bool): void {
   // For each precision, so that neither asks in its loop.
   if (split) transpose(dst, p0, p1, p2, p3, 0, k, step, lo, true, false);
   else transpose(dst, p0, p1, p2, p3, 0, k, step, lo, false, false);
