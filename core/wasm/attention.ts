@@ -242,9 +242,8 @@ export function attention_kept(
     if (queries == 1 && !split) {
       // The second form lies in blocks of eight rows: a segment has to begin with one.
       const kept = keptKeys != 0 && ((n0 == 0 ? 0 : at0) & 7) == 0 && (at1 & 7) == 0;
-      decode(
-        out, stats, q, kept ? keptKeys : k, kept ? keptValues : v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, first, span, scale, kept,
-      );
+      if (kept) decode(out, stats, q, keptKeys, keptValues, qStart, at0, n0, at1, keys, heads, kvHeads, dim, first, span, scale, true);
+      else decode(out, stats, q, k, v, qStart, at0, n0, at1, keys, heads, kvHeads, dim, first, span, scale, false);
       continue;
     }
     for (let kvHead = first; kvHead < first + span; kvHead++) {
@@ -348,8 +347,11 @@ function scaleQueries(to: usize, q: usize, bytes: usize, scale: f32): void {
 /**
  * One query a sequence (decoding), precision 12: the same sums in the same order, for `span` heads of keys and values from
  * `kvHead` on, block by block of eight rows, all heads of a block in turn. `kept`: k and v are of the form that `keep_rows`
- * makes; else each block is brought into it. Scores, and sums of values, of all those heads lie in the scratch.
+ * makes (a literal, so that its loops hold no call); else each block is brought into it. Scores, and sums of values, of all
+ * those heads lie in the scratch.
  */
+// @ts-ignore: decorator
+@inline
 function decode(
   out: usize, stats: usize, q: usize, k: usize, v: usize, row: i32, at0: i32, n0: i32, at1: i32, keys: i32,
   heads: i32, kvHeads: i32, dim: i32, kvHead: i32, span: i32, scale: f32, kept: bool,
